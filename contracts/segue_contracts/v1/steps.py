@@ -1,0 +1,105 @@
+"""Events of a step: which work was handed out, and what came of it?"""
+
+from typing import Literal
+
+from msgspec import UNSET, UnsetType
+
+from segue_contracts.envelope import Message
+from segue_contracts.v1.values import Failure, UsageTotals, Value
+
+OutcomeStatus = Literal["completed", "failed", "timed_out", "cancelled", "skipped"]
+"""How an attempt can be settled."""
+
+TaskKind = Literal["agent", "llm", "pool", "uses"]
+"""What kind of work a task is."""
+
+
+class StepScheduled(Message, frozen=True, kw_only=True):
+    """An attempt was dispatched. The event is the task: workers of its pool receive it."""
+
+    run: str
+    """The run's id."""
+    namespace: str
+    """Its tenant."""
+    workflow: str
+    """The definition's name."""
+    step: str
+    """The step's key as the author wrote it."""
+    attempt: int
+    """Counted from 1."""
+    pool: str
+    """Who serves it."""
+    kind: TaskKind
+    """What kind of work it is."""
+    input: Value = Value()
+    """The step's rendered `with`, an object."""
+    agent: str = ""
+    """The agent asked for."""
+    action: str = ""
+    """What the agent or worker shall do."""
+    provider: str = ""
+    """The preferred provider; a preference, not a demand."""
+    model: str = ""
+    """The preferred model."""
+    not_before_ms: int = 0
+    """Do not start earlier, Unix milliseconds: the backoff of a retry."""
+    deadline_ms: int = 0
+    """The attempt times out then, Unix milliseconds; 0 for never."""
+
+
+class StepStarted(Message, frozen=True, kw_only=True):
+    """A worker has been at the attempt for a while, or is about to have an effect."""
+
+    worker: str
+    """Who works on it."""
+
+
+class StepCompleted(Message, frozen=True, kw_only=True):
+    """The attempt succeeded; its output counts."""
+
+    output: Value = Value()
+    """What it produced."""
+    usage: UsageTotals = UsageTotals()
+    """What it used."""
+    provider: str = ""
+    """The provider that answered, `offline` when no model was called."""
+    model: str = ""
+    """The model that answered."""
+    worker: str = ""
+    """Who did it."""
+    notes: list[str] = []
+    """What a reader should know, such as a fallback from the preferred provider."""
+
+
+class StepFailed(Message, frozen=True, kw_only=True):
+    """The attempt failed; the step's retry policy decides what follows."""
+
+    error: Failure
+    """Why."""
+    usage: UsageTotals = UsageTotals()
+    """What it used all the same."""
+    worker: str = ""
+    """Who tried."""
+
+
+class StepTimedOut(Message, frozen=True, kw_only=True):
+    """The attempt ran past its deadline."""
+
+    error: Failure
+    """Which deadline it was."""
+
+
+class StepCancelled(Message, frozen=True, kw_only=True):
+    """The attempt was given up because its run is being cancelled."""
+
+    reason: str = ""
+    """Why."""
+    usage: UsageTotals | UnsetType = UNSET
+    """What it used all the same."""
+
+
+class StepSkipped(Message, frozen=True, kw_only=True):
+    """The step will not run."""
+
+    reason: str
+    """`condition` when its `when` is false, `upstream` when what it depends on did not complete."""

@@ -1,0 +1,231 @@
+"""The topology: which streams, buckets and consumers exist, and which service may use them?"""
+
+from typing import Final
+
+from segue_contracts.topology import (
+    Access,
+    Bucket,
+    Consumer,
+    ObjectBucket,
+    Republish,
+    Stream,
+    Topology,
+)
+from segue_contracts.v1 import subjects
+
+RUNS: Final = "RUNS"
+TIMERS: Final = "TIMERS"
+TELEMETRY: Final = "TELEMETRY"
+INTAKE: Final = "INTAKE"
+DEAD: Final = "DEAD"
+ADVISORIES: Final = "ADVISORIES"
+
+WORKFLOWS: Final = "WORKFLOWS"
+RUN_KEYS: Final = "RUN_KEYS"
+AGENTS: Final = "AGENTS"
+PAYLOADS: Final = "PAYLOADS"
+
+TIMER_RELAY: Final = "orchestrator_timers"
+AGENTS_POOL: Final = "agents"
+LLM_POOL: Final = "llm"
+SHARED_POOLS: Final = frozenset({AGENTS_POOL, LLM_POOL, "connectors"})
+"""Pools that serve every namespace; any other pool belongs to one."""
+
+DEFAULT_SHARD_CONSUMERS: Final = 16
+PIN_GROUP: Final = "owner"
+
+_DAY_S = 24 * 3600
+_GIB = 1024**3
+
+
+def shard_consumer(number: int) -> str:
+    """Return the name of a shard consumer."""
+    return f"orchestrator_{number:02d}"
+
+
+def shard_consumers(count: int = DEFAULT_SHARD_CONSUMERS) -> tuple[Consumer, ...]:
+    """Return `count` consumers that divide the 256 virtual shards among them.
+
+    Raises:
+        ValueError: The count is not between 1 and 256.
+    """
+    if not 1 <= count <= subjects.SHARDS:
+        raise ValueError(f"shard consumers: 1 to {subjects.SHARDS}, not {count}")
+    bounds = [number * subjects.SHARDS // count for number in range(count + 1)]
+    return tuple(
+        Consumer(
+            stream=RUNS,
+            name=shard_consumer(number),
+            filters=subjects.shard_filters(bounds[number], bounds[number + 1] - 1),
+            ack_policy="all",
+            max_ack_pending=20_000,
+            pinned_group=PIN_GROUP,
+        )
+        for number in range(count)
+    )
+
+
+def pool_consumer(pool: str, *, namespace: str = "default", ack_wait_s: float = 30) -> Consumer:
+    """Return the durable of a pool; a pool of users' own reads its namespace only.
+
+    Args:
+        pool: The pool's name.
+        namespace: The tenant that asks.
+        ack_wait_s: Seconds after which a silent worker's task goes to another.
+    """
+    shared = pool in SHARED_POOLS
+    return Consumer(
+        stream=RUNS,
+        name=f"pool_{pool}" if shared else f"pool_{namespace}_{pool}",
+        filters=(subjects.pool_filter(pool, "*", "*" if shared else namespace),),
+        ack_wait_s=ack_wait_s,
+        deliver_new=True,
+    )
+
+
+_STREAMS = (
+    Stream(
+        name=RUNS,
+        description="The journal of every run; nothing but the janitor removes from it.",
+        subjects=(f"{subjects.PREFIX}.*.run.>",),
+        republish=Republish(
+            source=f"{subjects.PREFIX}.*.run.>",
+            destination=f"{subjects.PREFIX}.{{{{wildcard(1)}}}}.fact.>",
+        ),
+    ),
+    Stream(
+        name=TIMERS,
+        description="Armed timers of runs, and those that fired.",
+        subjects=(f"{subjects.PREFIX}.*.timer.>", f"{subjects.PREFIX}.*.fired.>"),
+        schedules=True,
+        message_ttl=True,
+    ),
+    Stream(
+        name=TELEMETRY,
+        description="What services tell of themselves, for a day.",
+        subjects=(f"{subjects.PREFIX}.*.tel.>",),
+        max_age_s=_DAY_S,
+        max_bytes=_GIB,
+    ),
+    Stream(
+        name=INTAKE,
+        description="Events of users' systems, for triggers and waits.",
+        subjects=(f"{subjects.PREFIX}.*.in.>",),
+        max_age_s=7 * _DAY_S,
+        max_bytes=_GIB,
+    ),
+    Stream(
+        name=DEAD,
+        description="Messages that could not be handled, whole, with their reason.",
+        subjects=(f"{subjects.PREFIX}.*.dead.>",),
+        max_age_s=30 * _DAY_S,
+        max_bytes=_GIB,
+    ),
+    Stream(
+        name=ADVISORIES,
+        description="What the broker tells of its consumers.",
+        subjects=("$JS.EVENT.ADVISORY.CONSUMER.>",),
+        max_age_s=_DAY_S,
+        max_bytes=_GIB // 4,
+    ),
+)
+
+_BUCKETS = (
+    Bucket(name=WORKFLOWS, description="Definitions by hash, immutable."),
+    Bucket(name=RUN_KEYS, description="Idempotency keys of starts, for ever."),
+    Bucket(name=AGENTS, description="Manifests of registered agents."),
+)
+
+_OBJECTS = (ObjectBucket(name=PAYLOADS, description="Values over 64 KiB under their SHA-256."),)
+
+_P = subjects.PREFIX
+
+_ACCESS = (
+    Access(
+        service="orchestrator",
+        publish=(
+            f"{_P}.*.run.>",
+            f"{_P}.*.timer.>",
+            f"{_P}.*.ctl.>",
+            f"{_P}.*.tel.orchestrator.>",
+            f"{_P}.*.dead.orchestrator.>",
+        ),
+        subscribe=(f"{_P}.*.cmd.orchestrator.>",),
+        reads=(RUNS,),
+        consumes=(f"{RUNS}.orchestrator_*", f"{TIMERS}.{TIMER_RELAY}"),
+        creates_consumers=(f"{RUNS}.pool_*",),
+        keys_read=(WORKFLOWS, RUN_KEYS, AGENTS),
+        keys_write=(WORKFLOWS, RUN_KEYS),
+        objects=(PAYLOADS,),
+    ),
+    Access(
+        service="agents",
+        publish=(
+            f"{_P}.*.run.*.*.step.>",
+            f"{_P}.*.delta.>",
+            f"{_P}.*.cmd.providers.*",
+            f"{_P}.*.cmd.orchestrator.pool_ensure",
+            f"{_P}.*.tel.agents.>",
+            f"{_P}.*.dead.agents.>",
+        ),
+        subscribe=(f"{_P}.*.cmd.agents.>", f"{_P}.*.ctl.>"),
+        reads=(RUNS,),
+        consumes=(f"{RUNS}.pool_{AGENTS_POOL}",),
+        keys_read=(AGENTS,),
+        keys_write=(AGENTS,),
+        objects=(PAYLOADS,),
+    ),
+    Access(
+        service="providers",
+        publish=(
+            f"{_P}.*.run.*.*.step.>",
+            f"{_P}.*.delta.>",
+            f"{_P}.*.cmd.orchestrator.pool_ensure",
+            f"{_P}.*.tel.providers.>",
+            f"{_P}.*.dead.providers.>",
+        ),
+        subscribe=(f"{_P}.*.cmd.providers.>", f"{_P}.*.ctl.>"),
+        reads=(RUNS,),
+        consumes=(f"{RUNS}.pool_{LLM_POOL}",),
+        objects=(PAYLOADS,),
+    ),
+    Access(
+        service="events",
+        publish=(f"{_P}.*.tel.events.>", f"{_P}.*.dead.events.>"),
+        subscribe=(f"{_P}.*.fact.>", f"{_P}.*.delta.>"),
+        reads=(RUNS,),
+    ),
+    Access(
+        service="gateway",
+        publish=(f"{_P}.*.cmd.>", f"{_P}.*.tel.gateway.>"),
+    ),
+    Access(
+        service="client",
+        publish=(f"{_P}.*.cmd.>", f"{_P}.*.in.>"),
+        subscribe=(f"{_P}.*.fact.>", f"{_P}.*.delta.>", f"{_P}.*.tel.>"),
+        reads=(RUNS,),
+        objects=(PAYLOADS,),
+    ),
+)
+
+
+def topology(shard_consumer_count: int = DEFAULT_SHARD_CONSUMERS) -> Topology:
+    """Return everything a broker must have for Segue.
+
+    Args:
+        shard_consumer_count: How many consumers divide the virtual shards.
+    """
+    relay = Consumer(
+        stream=TIMERS,
+        name=TIMER_RELAY,
+        filters=(f"{subjects.PREFIX}.*.fired.>",),
+        max_ack_pending=1_000,
+    )
+    return Topology(
+        streams=_STREAMS,
+        buckets=_BUCKETS,
+        object_buckets=_OBJECTS,
+        consumers=(*shard_consumers(shard_consumer_count), relay),
+        access=_ACCESS,
+        epoch_stream=RUNS,
+    )

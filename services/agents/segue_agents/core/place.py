@@ -1,0 +1,102 @@
+"""Places: where in the journal does an attempt live?"""
+
+import msgspec
+
+from segue_contracts.v1 import subjects
+from segue_contracts.v1.subjects import StepId, SubjectError
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt of a step, and the subjects that belong to it."""
+
+    namespace: str
+    """The tenant."""
+    run: str
+    """The run's id."""
+    step: StepId
+    """The step, or one item of a mapped step."""
+    attempt: int
+    """Counted from 1."""
+
+    @property
+    def prefix(self) -> str:
+        """The subject under which the run's journal lies."""
+        return subjects.run_prefix(self.namespace, self.run)
+
+    @property
+    def token(self) -> str:
+        """The step as a subject token."""
+        return subjects.step_token(self.step)
+
+    @property
+    def about(self) -> str:
+        """What its events are about."""
+        return f"{self.run}/{self.step}"
+
+    @property
+    def started(self) -> str:
+        """Where it is said that someone works on it."""
+        return subjects.step_started(self.prefix, self.token, self.attempt)
+
+    @property
+    def turns(self) -> str:
+        """The pattern of its turns."""
+        return subjects.turns(self.prefix, self.token, self.attempt)
+
+    @property
+    def outcome_guard(self) -> str:
+        """The pattern of its outcome, of which there is one at most."""
+        return subjects.outcome_guard(self.prefix, self.token, self.attempt)
+
+    @property
+    def delta(self) -> str:
+        """Where its ephemeral progress goes."""
+        return subjects.delta(self.namespace, self.run, self.token)
+
+    @property
+    def settling(self) -> tuple[str, ...]:
+        """The patterns of everything that makes work on it pointless."""
+        run_level = (
+            subjects.run_event(self.namespace, self.run, event)
+            for event in ("cancel_requested", "ended")
+        )
+        return (self.outcome_guard, *run_level)
+
+    def turn(self, number: int) -> str:
+        """Return where turn `number` is; publishing it is the fence."""
+        return subjects.turn(self.prefix, self.token, self.attempt, number)
+
+    def outcome(self, status: str) -> str:
+        """Return where an outcome goes."""
+        return subjects.outcome(self.prefix, self.token, self.attempt, status)
+
+
+def place_of(subject: str) -> Place:
+    """Read the place from the subject of a task.
+
+    Raises:
+        SubjectError: It is no task's subject.
+    """
+    run = subjects.parse_run(subject)
+    event = subjects.parse_step_event(run.event)
+    if event is None or event.what != "scheduled":
+        raise SubjectError(f"{subject!r} is no task")
+    return Place(
+        namespace=run.namespace,
+        run=run.run,
+        step=subjects.parse_step_token(event.token),
+        attempt=event.attempt,
+    )
+
+
+def standing(place: Place, present: tuple[str, ...]) -> str:
+    """Tell from the settling subjects that exist whether work on the attempt still counts.
+
+    Returns:
+        `settled` when it has an outcome or its run is over, `cancelled` when its run is being
+        cancelled, else nothing.
+    """
+    *_, requested, ended = place.settling
+    if any(subject not in {requested, ended} for subject in present) or ended in present:
+        return "settled"
+    return "cancelled" if requested in present else ""

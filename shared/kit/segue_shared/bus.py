@@ -1,0 +1,319 @@
+"""The bus: how does a service publish, ask and listen?"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, TypeVar
+
+import msgspec
+import nats
+import nats.errors
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from segue_contracts.envelope import UndecodableError, decode_body, encode
+from segue_contracts.reply import Reply
+from segue_shared.errors import (
+    BusUnavailableError,
+    InvalidMessageError,
+    PermanentError,
+    RefusedError,
+    TimedOutError,
+    TooLargeError,
+)
+from segue_shared.replies import ReplyBox, violated_subject
+
+T = TypeVar("T")
+Handler = Callable[[Msg], Awaitable[None]]
+
+_log = structlog.get_logger()
+
+_ACK_TIMEOUT_S: Final = 5.0
+_RETRY_DELAYS_S: Final = (0.01, 0.05, 0.2, 0.5, 1.0)
+_PENDING_BYTES: Final = 32 * 1024 * 1024
+_WRONG_LAST_SEQUENCE: Final = 10071
+_IN_FLIGHT: Final = 10164
+_MESSAGE_TOO_LARGE: Final = 10054
+_BAD_REQUEST: Final = 400
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """What became of a create-if-absent publish."""
+
+    sequence: int
+    """The stream sequence; 0 when it was there before."""
+    created: bool
+    """Whether this publish stored it; False says that the subject or its guard was taken."""
+
+
+class _ApiError(msgspec.Struct, frozen=True):
+    code: int = 0
+    err_code: int = 0
+    description: str = ""
+
+
+class _PublishAck(msgspec.Struct, frozen=True):
+    seq: int = 0
+    error: _ApiError | None = None
+
+
+_ack_decoder = msgspec.json.Decoder(_PublishAck)
+_reply_decoder = msgspec.json.Decoder(Reply)
+
+
+class Bus:
+    """One connection to the broker, which comes back by itself whenever it is lost."""
+
+    def __init__(self) -> None:
+        self.client: Final = Client()
+        self.violations = 0
+        """Permission violations seen on this connection."""
+        self._up = asyncio.Event()
+        self._on_reconnect: list[Callable[[], None]] = []
+        self._box: ReplyBox | None = None
+
+    @classmethod
+    async def connect(
+        cls,
+        url: str,
+        *,
+        name: str,
+        nkey_seed_file: str | None = None,
+        inbox_prefix: str = "",
+        max_wait_s: float | None = None,
+    ) -> "Bus":
+        """Connect, and stay connected for ever.
+
+        Args:
+            url: The broker's address, `nats://host:port`, or several separated by commas.
+            name: Who connects, as the broker shows it.
+            nkey_seed_file: File with the user's NKey seed; none for an open broker.
+            inbox_prefix: Where answers arrive, when permissions prescribe it.
+            max_wait_s: How long to wait for the first connection; None waits for ever.
+
+        Raises:
+            BusUnavailableError: No broker answered in `max_wait_s`.
+        """
+        bus = cls()
+        options: dict[str, Any] = {
+            "servers": url.split(","),
+            "name": name,
+            "max_reconnect_attempts": -1,
+            "reconnect_time_wait": 0.25,
+            "connect_timeout": 2,
+            "ping_interval": 10,
+            "pending_size": _PENDING_BYTES,
+            "error_cb": bus._on_error,
+            "disconnected_cb": bus._on_disconnected,
+            "reconnected_cb": bus._on_reconnected,
+        }
+        if nkey_seed_file:
+            options["nkeys_seed"] = nkey_seed_file
+        if inbox_prefix:
+            options["inbox_prefix"] = inbox_prefix
+        try:
+            async with asyncio.timeout(max_wait_s):
+                await bus.client.connect(**options)
+        except (TimeoutError, OSError, nats.errors.Error) as error:
+            raise BusUnavailableError(f"no broker answers at {url}") from error
+        bus._box = ReplyBox(bus.client)
+        await bus._box.open()
+        bus._up.set()
+        return bus
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker is reachable now."""
+        return self._up.is_set() and self.client.is_connected
+
+    def on_reconnect(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call back after each reconnect; returns a function that ends it."""
+        self._on_reconnect.append(callback)
+        return lambda: self._on_reconnect.remove(callback)
+
+    async def wait_connected(self) -> None:
+        """Wait until the broker is reachable."""
+        await self._up.wait()
+
+    async def publish(
+        self, subject: str, data: bytes, *, headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Publish a plain message: nobody may be listening.
+
+        Raises:
+            BusUnavailableError: The connection is down and its buffer full.
+            TooLargeError: The broker's `max_payload` is smaller.
+        """
+        try:
+            await self.client.publish(subject, data, headers=dict(headers) if headers else None)
+        except nats.errors.Error as error:
+            raise _translated(error, subject) from error
+
+    async def subscribe(self, subject: str, handler: Handler, *, queue: str = "") -> Subscription:
+        """Receive plain messages; a handler's errors are logged and never end the subscription."""
+
+        async def guarded(message: Msg) -> None:
+            try:
+                await handler(message)
+            except Exception:  # noqa: BLE001 - a handler must not end its subscription; it is logged
+                _log.exception("handler_failed", pattern=subject)
+
+        return await self.client.subscribe(
+            subject, queue=queue, cb=guarded, pending_msgs_limit=-1, pending_bytes_limit=-1
+        )
+
+    async def exchange(
+        self,
+        subject: str,
+        data: bytes,
+        *,
+        timeout_s: float = 5,
+        headers: dict[str, str] | None = None,
+        done: Callable[[Msg], bool] | None = None,
+    ) -> list[Msg]:
+        """Ask, and return the answer, or all answers until `done` accepts one as the last.
+
+        Raises:
+            TimedOutError: No answer in `timeout_s` seconds.
+            BusUnavailableError: Nobody listens on the subject.
+            PermissionDeniedError: This user may not publish there.
+        """
+        if self._box is None:
+            raise BusUnavailableError("the bus was not connected by Bus.connect")
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._box.ask(subject, data, headers=headers, done=done)
+        except TimeoutError as error:
+            raise TimedOutError(f"{subject} did not answer within {timeout_s:g} s") from error
+        except nats.errors.Error as error:
+            raise _translated(error, subject) from error
+
+    async def request(self, subject: str, data: bytes, *, timeout_s: float = 5) -> bytes:
+        """Ask for one answer; raises as `exchange` does."""
+        return (await self.exchange(subject, data, timeout_s=timeout_s))[0].data
+
+    async def call(
+        self, subject: str, request: object, result: type[T], *, timeout_s: float = 5
+    ) -> T:
+        """Send a command and return its typed result.
+
+        Raises:
+            RefusedError: The service refused; the error carries the typed refusal.
+            InvalidMessageError: The answer is not a reply.
+            TimedOutError: No answer in `timeout_s` seconds.
+            BusUnavailableError: No service listens.
+        """
+        answer = await self.request(subject, encode(request), timeout_s=timeout_s)
+        try:
+            reply = _reply_decoder.decode(answer)
+            if isinstance(reply.refused, msgspec.UnsetType):
+                if isinstance(reply.result, msgspec.UnsetType):
+                    raise InvalidMessageError(f"{subject} answered with neither result nor refusal")
+                return decode_body(reply.result, result)
+        except (msgspec.DecodeError, UndecodableError) as error:
+            raise InvalidMessageError(f"{subject} answered with another form: {error}") from error
+        raise RefusedError(reply.refused)
+
+    async def create(self, subject: str, data: bytes, *, guard: str = "") -> Stored:
+        """Store an event unless one of its group exists, and return only once that is certain.
+
+        Stored means acknowledged, or refused because the subject or its guard is taken (10071).
+        Anything else leaves it unknown (10164, no answer, no responders), so it is repeated.
+
+        Args:
+            subject: Where it is stored.
+            data: The event.
+            guard: Pattern of the subjects among which only one may exist; the subject by default.
+
+        Raises:
+            PermissionDeniedError: This user may not publish there.
+            TooLargeError: The broker will never take it.
+            PermanentError: The broker refuses it for another lasting reason.
+        """
+        headers = {"Nats-Expected-Last-Subject-Sequence": "0"}
+        if guard:
+            headers["Nats-Expected-Last-Subject-Sequence-Subject"] = guard
+        return await self.store(subject, data, headers=headers)
+
+    async def append(
+        self, subject: str, data: bytes, *, headers: dict[str, str] | None = None
+    ) -> int:
+        """Store a message with no guard and return its sequence; raises as `create` does."""
+        return (await self.store(subject, data, headers=headers)).sequence
+
+    async def store(self, subject: str, data: bytes, *, headers: dict[str, str] | None) -> Stored:
+        """Publish until the stream has taken or refused the message; see `create`."""
+        tries = 0
+        while True:
+            await self._up.wait()
+            stored = await self._try_store(subject, data, headers)
+            if stored is not None:
+                return stored
+            await asyncio.sleep(_RETRY_DELAYS_S[min(tries, len(_RETRY_DELAYS_S) - 1)])
+            tries += 1
+
+    async def _try_store(
+        self, subject: str, data: bytes, headers: dict[str, str] | None
+    ) -> Stored | None:
+        """Publish once; None when the outcome is unknown."""
+        try:
+            answers = await self.exchange(subject, data, timeout_s=_ACK_TIMEOUT_S, headers=headers)
+        except (TimedOutError, BusUnavailableError):
+            return None
+        ack = _ack_decoder.decode(answers[0].data)
+        if ack.error is None:
+            return Stored(ack.seq, created=True)
+        return _refused(ack.error, subject)
+
+    async def drain(self) -> None:
+        """Let subscriptions finish, flush, and close."""
+        self._up.clear()
+        try:
+            async with asyncio.timeout(5):
+                await self.client.drain()
+        except (TimeoutError, nats.errors.Error):
+            await self.client.close()
+
+    async def close(self) -> None:
+        """Close at once."""
+        self._up.clear()
+        await self.client.close()
+
+    async def _on_error(self, error: Exception) -> None:
+        denied = violated_subject(error)
+        if denied is None:
+            _log.warning("bus_error", error=str(error) or type(error).__name__)
+            return
+        self.violations += 1
+        _log.error("permission_violation", subject=denied)
+        if self._box is not None:
+            self._box.deny(denied)
+
+    async def _on_disconnected(self) -> None:
+        self._up.clear()
+        _log.warning("bus_disconnected")
+
+    async def _on_reconnected(self) -> None:
+        self._up.set()
+        _log.info("bus_reconnected")
+        for callback in tuple(self._on_reconnect):
+            callback()
+
+
+def _refused(error: _ApiError, subject: str) -> Stored | None:
+    """Tell what a refused publish means: stored already, unknown (None), or never."""
+    if error.err_code == _WRONG_LAST_SEQUENCE:
+        return Stored(0, created=False)
+    if error.err_code == _MESSAGE_TOO_LARGE:
+        raise TooLargeError(f"the stream takes no message of this size on {subject}")
+    if error.err_code == _IN_FLIGHT or error.code != _BAD_REQUEST:
+        return None
+    raise PermanentError(f"the broker refuses {subject}: {error.description} ({error.err_code})")
+
+
+def _translated(error: nats.errors.Error, subject: str) -> Exception:
+    """Return our error for one of the client library's."""
+    if isinstance(error, nats.errors.MaxPayloadError):
+        return TooLargeError(f"a message for {subject} exceeds the broker's max_payload")
+    return BusUnavailableError(f"{subject}: {error}")

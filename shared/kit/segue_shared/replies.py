@@ -1,0 +1,101 @@
+"""The reply box: how do answers find the call that waits for them?
+
+One subscription serves all requests and publish acknowledgements of a connection; each call owns
+one token below its inbox. A permission violation, which the broker reports on the side, becomes an
+error of the calls that wait on that subject.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from segue_shared.errors import BusUnavailableError, PermissionDeniedError
+
+_VIOLATION = re.compile(
+    r'permissions violation for (?:publish|subscription) to "([^"]+)"', re.IGNORECASE
+)
+
+
+def violated_subject(error: Exception) -> str | None:
+    """Return the subject of a permission violation, lower-cased as the client library gives it."""
+    match = _VIOLATION.search(str(error))
+    return match[1].lower() if match else None
+
+
+def status_of(message: Msg) -> str:
+    """Return the status code of a broker message; empty for a message with content."""
+    return message.headers.get("Status", "") if message.headers else ""
+
+
+class _Waiting:
+    """One call: what it asked, and where its answers go."""
+
+    __slots__ = ("collected", "done", "future", "subject")
+
+    def __init__(self, subject: str, done: Callable[[Msg], bool] | None) -> None:
+        self.subject = subject
+        self.done = done
+        self.collected: list[Msg] = []
+        self.future: asyncio.Future[list[Msg]] = asyncio.get_running_loop().create_future()
+
+
+class ReplyBox:
+    """Requests and publishes with acknowledgement over one shared inbox."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._prefix = client.new_inbox()
+        self._waiting: dict[str, _Waiting] = {}
+        self._next = 0
+
+    async def open(self) -> None:
+        """Subscribe to the inbox."""
+        await self._client.subscribe(f"{self._prefix}.*", cb=self._on_reply)
+
+    async def ask(
+        self,
+        subject: str,
+        data: bytes,
+        *,
+        headers: dict[str, str] | None = None,
+        done: Callable[[Msg], bool] | None = None,
+    ) -> list[Msg]:
+        """Publish and wait for the answer, or for answers until `done` says it was the last.
+
+        The caller bounds the time, with `asyncio.timeout`.
+
+        Raises:
+            BusUnavailableError: Nobody listens on the subject.
+            PermissionDeniedError: This user may not publish there.
+        """
+        self._next += 1
+        token = str(self._next)
+        waiting = self._waiting[token] = _Waiting(subject, done)
+        try:
+            reply = f"{self._prefix}.{token}"
+            await self._client.publish(subject, data, reply=reply, headers=headers)
+            return await waiting.future
+        finally:
+            self._waiting.pop(token, None)
+
+    async def _on_reply(self, message: Msg) -> None:
+        waiting = self._waiting.get(message.subject[len(self._prefix) + 1 :])
+        if waiting is None or waiting.future.done():
+            return
+        if not message.data and status_of(message) == "503":
+            waiting.future.set_exception(BusUnavailableError(f"nobody serves {waiting.subject}"))
+            return
+        waiting.collected.append(message)
+        if waiting.done is None or waiting.done(message):
+            waiting.future.set_result(waiting.collected)
+
+    def deny(self, subject: str) -> None:
+        """Fail the calls that wait on a subject which the broker refuses."""
+        for waiting in self._waiting.values():
+            if waiting.subject.lower() == subject and not waiting.future.done():
+                waiting.future.set_exception(
+                    PermissionDeniedError(f"this user may not publish on {waiting.subject}")
+                )

@@ -1,0 +1,41 @@
+"""Fixtures: what does every test of Segue share?"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from segue_contracts.v1.topology import topology
+from segue_shared.bootstrap import apply
+from segue_shared.bus import Bus
+from segue_testing.broker import Broker, running_broker
+
+
+async def _apply_topology(url: str) -> None:
+    bus = await Bus.connect(url, name="tests", max_wait_s=10)
+    await apply(bus, topology())
+    await bus.close()
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A real nats-server per module, with Segue's topology."""
+    with running_broker(tmp_path_factory.mktemp("broker")) as running:
+        asyncio.run(_apply_topology(running.url))
+        yield running
+
+
+@pytest.fixture
+def fresh_broker(tmp_path: Path) -> Iterator[Broker]:
+    """A real nats-server of this test alone, empty."""
+    with running_broker(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+async def bus(broker: Broker) -> AsyncIterator[Bus]:
+    """A connection to the module's broker."""
+    connection = await Bus.connect(broker.url, name="test", max_wait_s=10)
+    yield connection
+    await connection.close()
