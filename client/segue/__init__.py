@@ -1,0 +1,6 @@
+"""Segue from Python: how does a program start runs, follow them and read their results?"""
+
+from segue.core.events import RunEvent
+from segue.sdk import Client, Run, RunFailedError, RunResult, Workflow
+
+__all__ = ["Client", "Run", "RunEvent", "RunFailedError", "RunResult", "Workflow"]

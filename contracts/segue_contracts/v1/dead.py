@@ -35,12 +35,8 @@ def dead_letter(message: Undeliverable, *, time: str) -> tuple[str, bytes]:
 
 def _namespace(subject: str) -> str:
     """Return the tenant of a subject; a foreign one must not keep the letter from being stored."""
-    match subject.split("."):
-        case ["segue", "v1", namespace, *_]:
-            pass
-        case _:
-            return "default"
+    parts = subject.split(".")
     try:
-        return subjects.token(namespace)
-    except subjects.SubjectError:
+        return subjects.token(parts[2]) if parts[:2] == ["segue", "v1"] else "default"
+    except (IndexError, subjects.SubjectError):
         return "default"

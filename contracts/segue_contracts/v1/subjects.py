@@ -325,6 +325,11 @@ def timers_of(namespace: str, run: str) -> str:
     return f"{PREFIX}.{token(namespace)}.timer.{shard_of(run)}.{run}.>"
 
 
+def timer_cancelled(namespace: str, run: str) -> str:
+    """Return the subject of the message that takes a run's timer back."""
+    return f"{PREFIX}.{token(namespace)}.timer.{shard_of(run)}.{run}.cancelled"
+
+
 def parse_fired(subject: str) -> TimerSubject:
     """Take a fired subject apart.
 

@@ -1,5 +1,9 @@
 """Parts of bodies: what do several events say in the same way?"""
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from segue_contracts.envelope import Message
 from segue_contracts.payload import INLINE_LIMIT, PayloadRef, Value
 
@@ -13,7 +17,7 @@ class UsageTotals(Message, frozen=True, kw_only=True):
     """Tokens sent to models, cached ones included."""
     output_tokens: int = 0
     """Tokens received from models, reasoning included."""
-    cost_usd: str = "0"
+    cost_usd: Annotated[str, Meta(pattern=r"^[0-9]{1,12}(\.[0-9]{1,12})?$")] = "0"
     """US dollars as a decimal string."""
     model_calls: int = 0
     """Completed calls to models."""

@@ -1,0 +1,1 @@
+"""Runs workflows: how does a run get from its definition to its end?"""

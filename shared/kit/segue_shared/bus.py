@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -72,6 +73,7 @@ class Bus:
         self._up = asyncio.Event()
         self._on_reconnect: list[Callable[[], None]] = []
         self._box: ReplyBox | None = None
+        self._again: Callable[[], Awaitable[Bus]] | None = None
 
     @classmethod
     async def connect(
@@ -96,6 +98,9 @@ class Bus:
             BusUnavailableError: No broker answered in `max_wait_s`.
         """
         bus = cls()
+        bus._again = partial(
+            cls.connect, url, name=name, nkey_seed_file=nkey_seed_file, inbox_prefix=inbox_prefix
+        )
         options: dict[str, Any] = {
             "servers": url.split(","),
             "name": name,
@@ -131,6 +136,12 @@ class Bus:
         """Call back after each reconnect; returns a function that ends it."""
         self._on_reconnect.append(callback)
         return lambda: self._on_reconnect.remove(callback)
+
+    async def another(self) -> "Bus":
+        """Open a second connection like this one, for another thread's event loop."""
+        if self._again is None:
+            raise BusUnavailableError("the bus was not connected by Bus.connect")
+        return await self._again()
 
     async def wait_connected(self) -> None:
         """Wait until the broker is reachable."""

@@ -27,6 +27,8 @@ class Delivery(msgspec.Struct, frozen=True):
     """Where it is settled."""
     headers: dict[str, str]
     """Its headers."""
+    stream: str = ""
+    """The stream it came from."""
 
 
 def delivery_of(message: Msg) -> Delivery:
@@ -45,6 +47,7 @@ def delivery_of(message: Msg) -> Delivery:
         int(tokens[base]),
         message.reply,
         message.headers or {},
+        tokens[base - 2],
     )
 
 

@@ -13,6 +13,7 @@ import msgspec
 import structlog
 
 from segue_shared.bus import Bus
+from segue_shared.dead import DeadLetters
 from segue_shared.delivery import Delivery, ack, delivery_of, nak, terminate
 from segue_shared.errors import SegueError, TransientError
 from segue_shared.heartbeat import Heartbeat
@@ -44,9 +45,7 @@ class Dead(msgspec.Struct, frozen=True):
 
 
 Verdict = Ack | Nak | Dead
-Handle = Callable[[Delivery], Awaitable[Verdict]]
-Bury = Callable[[Delivery, str, str], Awaitable[None]]
-"""Keeps a delivery as a dead letter, with its reason and a sentence."""
+Handler = Callable[[Delivery], Awaitable[Verdict]]
 
 
 class PullLoop:
@@ -58,18 +57,18 @@ class PullLoop:
         *,
         stream: str,
         consumer: str,
-        handle: Handle,
-        bury: Bury,
+        handler: Handler,
+        dead_letters: DeadLetters,
         concurrency: int,
-        heartbeat: Heartbeat,
+        ack_wait_s: float,
     ) -> None:
         self._bus = bus
         self._puller = Puller(bus, stream=stream, consumer=consumer)
         self._consumer = consumer
-        self._handle = handle
-        self._bury = bury
+        self._handler = handler
+        self._dead_letters = dead_letters
         self._concurrency = concurrency
-        self._heartbeat = heartbeat
+        self._heartbeat = Heartbeat(bus.another, ack_wait_s=ack_wait_s)
         self._tasks: dict[asyncio.Task[None], Delivery] = {}
         self._free = asyncio.Event()
         self._runner: asyncio.Task[None] | None = None
@@ -121,6 +120,7 @@ class PullLoop:
             task.cancel()
         if left:
             await asyncio.wait(tuple(left))
+        self._heartbeat.stop()
 
     async def _work(self, delivery: Delivery) -> None:
         try:
@@ -133,7 +133,7 @@ class PullLoop:
     async def _judge(self, delivery: Delivery) -> Verdict:
         """Run the handler, and turn its error into what shall become of the task."""
         try:
-            return await self._handle(delivery)
+            return await self._handler(delivery)
         except TransientError as error:
             _log.info("task_again", subject=delivery.subject, reason=str(error))
         except SegueError as error:
@@ -150,5 +150,5 @@ class PullLoop:
             case Nak(delay_s):
                 await nak(client, delivery, delay_s)
             case Dead(reason, detail):
-                await self._bury(delivery, reason, detail)
+                await self._dead_letters.bury(delivery, reason, detail)
                 await terminate(client, delivery)

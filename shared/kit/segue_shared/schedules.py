@@ -29,3 +29,15 @@ async def schedule(bus: Bus, subject: str, *, target: str, at_ms: int, data: byt
         "Nats-TTL": "never",
     }
     return await bus.store(subject, data, headers=headers)
+
+
+async def cancel(bus: Bus, subject: str, *, note: str) -> None:
+    """Take a timer back.
+
+    Args:
+        bus: The bus.
+        subject: The timer's own subject.
+        note: A subject of the same stream for the message that carries the cancellation.
+    """
+    headers = {"Nats-Schedule-Next": "purge", "Nats-Scheduler": subject, "Nats-TTL": "1s"}
+    await bus.append(note, b"", headers=headers)

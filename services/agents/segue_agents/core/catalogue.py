@@ -1,7 +1,7 @@
 """The catalogue: which agent, and which of its actions, does a task mean?"""
 
 import difflib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 import msgspec
 
@@ -40,7 +40,7 @@ class Catalogue:
         if problems:
             raise ManifestError(tuple(problems))
 
-    def _enter(self, manifest: Manifest, tools: Collection[str]) -> Iterable[str]:
+    def _enter(self, manifest: Manifest, tools: Collection[str]) -> Iterator[str]:
         """Add an agent under its names; yield what is wrong with it."""
         for name in (manifest.name, *manifest.aliases):
             other = self._by_name.setdefault(name, manifest)

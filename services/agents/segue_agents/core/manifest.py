@@ -124,7 +124,9 @@ def parse_manifest(text: str, *, file: str, system: str) -> Manifest:
     try:
         manifest = Manifest.model_validate({**document, "system": system})
     except ValidationError as error:
-        raise ManifestError(tuple(_sentence(file, problem) for problem in error.errors())) from error
+        raise ManifestError(
+            tuple(_sentence(file, problem) for problem in error.errors())
+        ) from error
     if problems := _foreign_tools(manifest, file):
         raise ManifestError(problems)
     return manifest

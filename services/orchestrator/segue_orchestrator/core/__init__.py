@@ -1,0 +1,1 @@
+"""The pure core: given what happened, what must exist next?"""

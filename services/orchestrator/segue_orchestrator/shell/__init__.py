@@ -1,0 +1,1 @@
+"""The shell: how do events reach the core, and its decisions the bus?"""

@@ -1,0 +1,72 @@
+"""The publisher: how do events of an attempt reach the bus?"""
+
+from typing import Final
+
+import structlog
+from msgspec import UnsetType
+
+from segue_agents.shell.ports import EventBus
+from segue_agents.shell.ticket import Ticket
+from segue_contracts.envelope import Message, encode
+from segue_contracts.v1.deltas import Delta, StepDelta
+from segue_contracts.v1.events import frame, make_event, start_sequence
+from segue_contracts.v1.registry import OUTCOME_OF
+from segue_contracts.v1.steps import StepStarted
+from segue_shared.clock import Clock, rfc3339
+from segue_shared.errors import TransientError
+from segue_shared.ids import Ids
+
+SOURCE: Final = "segue/agents"
+
+_log = structlog.get_logger()
+
+
+class Publisher:
+    """Frames and publishes what happens to an attempt."""
+
+    def __init__(self, bus: EventBus, *, clock: Clock, ids: Ids) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._ids = ids
+
+    async def create(self, ticket: Ticket, body: Message, *, subject: str, guard: str = "") -> bool:
+        """Store an event of the attempt; False when the subject or its guard was taken."""
+        event = ticket.event
+        data = frame(
+            body,
+            subject=subject,
+            source=SOURCE,
+            about=ticket.place.about,
+            time=rfc3339(self._clock.now_ms()),
+            causation=event.id,
+            startseq=start_sequence(event),
+            traceparent="" if isinstance(event.traceparent, UnsetType) else event.traceparent,
+        )
+        return (await self._bus.create(subject, data, guard=guard)).created
+
+    async def started(self, ticket: Ticket) -> None:
+        """Say that the attempt is being worked on."""
+        body = StepStarted(worker=ticket.worker)
+        await self.create(ticket, body, subject=ticket.place.started)
+
+    async def outcome(self, ticket: Ticket, body: Message) -> bool:
+        """Settle the attempt; False when it was settled already."""
+        place = ticket.place
+        subject = place.outcome(OUTCOME_OF[type(body)])
+        return await self.create(ticket, body, subject=subject, guard=place.outcome_guard)
+
+    async def progress(self, ticket: Ticket, delta: Delta) -> None:
+        """Tell what is going on; a delta that cannot be sent is lost."""
+        place = ticket.place
+        event = make_event(
+            StepDelta(run=place.run, step=str(place.step), delta=delta),
+            id=self._ids.unique(),
+            source=SOURCE,
+            subject=place.about,
+            time=rfc3339(self._clock.now_ms()),
+            causation=ticket.event.id,
+        )
+        try:
+            await self._bus.publish(place.delta, encode(event))
+        except TransientError as error:
+            _log.info("delta_lost", run=place.run, step=str(place.step), reason=str(error))

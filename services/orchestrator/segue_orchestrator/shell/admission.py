@@ -1,0 +1,191 @@
+"""Admission: how does a request become a run, once and for ever?"""
+
+import hashlib
+from typing import Any, Final
+
+import msgspec
+
+from segue_contracts.cursor import Cursor
+from segue_contracts.envelope import encode
+from segue_contracts.reply import Problem, Refused
+from segue_contracts.v1 import subjects
+from segue_contracts.v1.commands import AgentManifest, RunAccepted, StartRun
+from segue_contracts.v1.events import frame
+from segue_contracts.v1.runs import RunStarted
+from segue_language import Parsed, Workflow, bind_inputs, parse, unsupported
+from segue_orchestrator.core.messages import SOURCE
+from segue_orchestrator.shell.definitions import Definitions
+from segue_shared.bus import Bus, Stored
+from segue_shared.clock import Clock, rfc3339
+from segue_shared.errors import RefusedError, TooLargeError
+from segue_shared.ids import Ids
+from segue_shared.journal import Journal
+from segue_shared.keyvalue import KeyValue
+from segue_shared.payloads import Payloads
+
+SUPPORTED: Final = frozenset({"agent", "llm", "pool"})
+"""The step kinds that this engine runs."""
+
+
+class _Claim(msgspec.Struct, frozen=True):
+    """What an idempotency key stands for."""
+
+    run: str
+    hash: str
+    """SHA-256 over definition and inputs."""
+
+
+class Admission:
+    """Validates definitions and starts runs."""
+
+    def __init__(  # noqa: PLR0913 - the ports of admission
+        self,
+        bus: Bus,
+        *,
+        clock: Clock,
+        ids: Ids,
+        definitions: Definitions,
+        payloads: Payloads,
+        journal: Journal,
+        run_keys: KeyValue,
+        agents: Journal,
+    ) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._ids = ids
+        self._definitions = definitions
+        self._payloads = payloads
+        self._journal = journal
+        self._run_keys = run_keys
+        self._agents = agents
+
+    async def check(
+        self, namespace: str, text: str, *, file: str, inputs: dict[str, Any] | None
+    ) -> Workflow:
+        """Return the definition of a text.
+
+        Raises:
+            RefusedError: It is invalid; the refusal carries all problems at once.
+        """
+        known = await self.known_agents(namespace)
+        parsed = parse(text, file=file or "<definition>", known_agents=known, inputs=inputs)
+        problems = [*parsed.problems]
+        if parsed.workflow is not None:
+            problems += unsupported(parsed, SUPPORTED)
+        if problems or parsed.workflow is None:
+            raise _invalid(parsed, problems)
+        return parsed.workflow
+
+    async def known_agents(self, namespace: str) -> frozenset[str]:
+        """Return the names and aliases of all registered agents."""
+        stored = await self._agents.last([f"$KV.AGENTS.{namespace}.>"])
+        manifests = [msgspec.json.decode(m.data, type=AgentManifest) for m in stored if m.data]
+        return frozenset(name for m in manifests for name in (m.name, *m.aliases))
+
+    async def start(self, namespace: str, request: StartRun) -> RunAccepted:
+        """Accept a run; the same key returns the same run.
+
+        Raises:
+            RefusedError: The definition is invalid or unknown, or the key stands for another run.
+        """
+        workflow = await self._workflow(namespace, request)
+        try:
+            digest = await self._definitions.save(namespace, workflow)
+        except TooLargeError as error:
+            raise RefusedError(Refused(code="too_large", message=str(error))) from error
+        inputs = bind_inputs(workflow, request.inputs)
+        run = await self._claim(namespace, request.key, digest, inputs)
+        stored = await self._started(namespace, run, workflow, digest, inputs, request)
+        return await self._accepted(namespace, run, workflow.name, digest, stored)
+
+    async def _workflow(self, namespace: str, request: StartRun) -> Workflow:
+        if not request.definition:
+            return await self.check(
+                namespace, request.text, file=request.file, inputs=request.inputs
+            )
+        workflow = await self._definitions.load(namespace, request.definition)
+        if workflow is None:
+            message = f"no definition {request.definition} is stored; send its text instead"
+            raise RefusedError(Refused(code="not_found", message=message))
+        return workflow
+
+    async def _claim(self, namespace: str, key: str, digest: str, inputs: dict[str, Any]) -> str:
+        """Return the run id that a key stands for, a new one when it stands for none."""
+        run = self._ids.run_id(self._clock.now_ms())
+        if not key:
+            return run
+        content = hashlib.sha256(digest.encode() + msgspec.json.encode(inputs, order="sorted"))
+        claim = _Claim(run, content.hexdigest())
+        name = f"{namespace}.{hashlib.sha256(key.encode()).hexdigest()}"
+        if await self._run_keys.create(name, encode(claim)) is not None:
+            return run
+        entry = await self._run_keys.get(name)
+        first = msgspec.json.decode(entry.value, type=_Claim) if entry else claim
+        if first.hash != claim.hash:
+            message = (
+                f"key {key!r} started run {first.run} with another definition or other inputs; "
+                "use a new key for a new run"
+            )
+            raise RefusedError(
+                Refused(code="conflict", message=message, details={"run": first.run})
+            )
+        return first.run
+
+    async def _started(  # noqa: PLR0913 - a start has that many facts
+        self,
+        namespace: str,
+        run: str,
+        workflow: Workflow,
+        digest: str,
+        inputs: dict[str, Any],
+        request: StartRun,
+    ) -> Stored:
+        """Store the run's first event; harmless when it is there."""
+        subject = subjects.run_event(namespace, run, "started")
+        body = RunStarted(
+            workflow=workflow.name,
+            definition=digest,
+            inputs=await self._payloads.wrap(inputs),
+            key=request.key,
+            labels=request.labels,
+        )
+        time = rfc3339(self._clock.now_ms())
+        data = frame(body, subject=subject, source=SOURCE, about=run, time=time)
+        return await self._bus.create(subject, data)
+
+    async def _accepted(
+        self, namespace: str, run: str, workflow: str, digest: str, stored: Stored
+    ) -> RunAccepted:
+        sequence = stored.sequence
+        if not stored.created:
+            subject = subjects.run_event(namespace, run, "started")
+            sequence = (await self._journal.last([subject]))[0].sequence
+        return RunAccepted(
+            run=run,
+            workflow=workflow,
+            definition=digest,
+            cursor=str(Cursor(await self._journal.epoch(), sequence - 1)),
+            existing=not stored.created,
+        )
+
+
+def _invalid(parsed: Parsed, problems: list[Any]) -> RefusedError:
+    count = len(problems)
+    return RefusedError(
+        Refused(
+            code="invalid_definition",
+            message=f"the definition has {count} problem{'s' if count != 1 else ''}",
+            problems=[
+                Problem(
+                    message=problem.message,
+                    code=problem.code,
+                    pointer=problem.pointer,
+                    file=problem.file,
+                    line=problem.line,
+                    column=problem.column,
+                    suggestion=problem.suggestion or "",
+                )
+                for problem in problems
+            ],
+        )
+    )
