@@ -8,14 +8,13 @@ from segue_contracts.asyncapi import listeners, publishers
 from segue_contracts.docstring import class_doc
 from segue_contracts.schema import catalogue, command_subject
 from segue_contracts.topology import Access, Consumer, Stream, Topology
-from segue_contracts.v1.channels import CHANNEL_OF, PARAMETERS
+from segue_contracts.v1.channels import CHANNEL_OF, PARAMETERS, fact_channels
 from segue_contracts.v1.registry import COMMANDS, EVENTS
 from segue_contracts.v1.topology import topology
 
 Row = tuple[str, ...]
 
-_MINUTE: Final = 60
-_UNITS: Final = (("days", 24 * 60 * _MINUTE), ("hours", 60 * _MINUTE), ("minutes", _MINUTE))
+_DAY_S: Final = 24 * 3600
 
 _RIGHTS: Final = (
     ("publishes", "publish"),
@@ -112,9 +111,10 @@ def _parameter_rows() -> Iterator[Row]:
 
 
 def _event_rows() -> Iterator[Row]:
+    facts = {channel.body: channel.address for channel in fact_channels()}
     for name, body in EVENTS.items():
         channel = CHANNEL_OF[body]
-        fact = channel.address.replace(".run.<shard>.", ".fact.<shard>.", 1)
+        fact = facts.get(body, channel.address)
         heard = dict.fromkeys((*listeners(channel.address), *listeners(fact)))
         producers, listening = ", ".join(channel.producers), ", ".join(heard)
         yield _code(name), _code(channel.address), producers, listening, channel.description
@@ -153,10 +153,7 @@ def _access_rows(access: Access) -> Iterator[Row]:
 
 
 def _period(seconds: int) -> str:
-    """Say how long something is kept, in the largest unit that fits."""
     if not seconds:
         return "until it is removed"
-    for unit, length in _UNITS:
-        if seconds % length == 0:
-            return f"{seconds // length} {unit}"
-    return f"{seconds} seconds"
+    days, rest = divmod(seconds, _DAY_S)
+    return f"{seconds} s" if rest else f"{days} d"

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +55,7 @@ class Stack:
         self._clock = clock
         self._tell = tell
         self._members: list[Supervised] = []
+        self._up = False
 
     @property
     def durability(self) -> str:
@@ -96,19 +97,17 @@ class Stack:
         async with asyncio.TaskGroup() as group:
             for service in services:
                 group.create_task(service.wait_ready(_READY_S))
-        self.write_record()
+        self._up = True
+        self._write_record()
 
     async def stop(self) -> None:
         """Stop the services together, then the broker, which they need to give work back."""
+        self._up = False
         services = [member for member in self._members if member.program.name != BROKER]
         brokers = [member for member in self._members if member.program.name == BROKER]
         await asyncio.gather(*(service.stop(_GRACE_S) for service in services))
         await asyncio.gather(*(broker.stop(_BROKER_GRACE_S) for broker in brokers))
         self._members.clear()
-
-    def write_record(self) -> None:
-        """Tell other commands what runs where, now."""
-        folders.write(self.plan.folder, self.record())
 
     async def _start_broker(self) -> None:
         port = free_port(NATS_PORT)
@@ -126,14 +125,21 @@ class Stack:
             await bus.close()
 
     def _supervise(self, program: Program) -> Supervised:
-        log = RotatingLog(self.plan.folder / "logs" / f"{program.name}.log")
-        member = Supervised(program, log=log, clock=self._clock, tell=self._told)
+        member = Supervised(
+            program,
+            log=RotatingLog(self.plan.folder / "logs" / f"{program.name}.log"),
+            clock=self._clock,
+            tell=self._tell,
+            spawned=self._write_record,
+        )
         self._members.append(member)
         member.start()
         return member
 
-    def _told(self, line: str) -> None:
-        self._tell(line)
+    def _write_record(self) -> None:
+        """Tell other commands what runs where, once everything is up."""
+        if self._up:
+            folders.write(self.plan.folder, self.record())
 
 
 @asynccontextmanager
@@ -173,7 +179,3 @@ def _sentences(group: BaseExceptionGroup[SegueError]) -> list[str]:
         sentences += _sentences(error) if nested else [str(error)]
     return sentences
 
-
-def environment_url(env: Mapping[str, str]) -> str:
-    """Return the broker that the environment names; empty when it names none."""
-    return env.get("NATS_URL", "")

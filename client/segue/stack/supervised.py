@@ -44,13 +44,14 @@ class Program:
 class Supervised:
     """One program, started again with growing waits whenever it dies."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the process, its surroundings and who is told
         self,
         program: Program,
         *,
         log: RotatingLog,
         clock: Clock,
         tell: Callable[[str], None],
+        spawned: Callable[[], None] = lambda: None,
         policy: RestartPolicy | None = None,
     ) -> None:
         self.program: Final = program
@@ -59,6 +60,7 @@ class Supervised:
         """How often it was started again."""
         self._clock = clock
         self._tell = tell
+        self._spawned = spawned
         self._policy = policy or RestartPolicy()
         self._process: asyncio.subprocess.Process | None = None
         self._crashes = 0
@@ -131,6 +133,7 @@ class Supervised:
         self._process = process
         if self._stopping.is_set():
             _signal(process.pid, signal.SIGKILL)
+        self._spawned()
         output = asyncio.create_task(self._keep_log(process))
         code = await process.wait()
         # What it left behind must not hold a port, nor its output open.

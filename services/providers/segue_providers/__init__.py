@@ -1,0 +1,1 @@
+"""Segue's providers: who answers when a model is asked?"""

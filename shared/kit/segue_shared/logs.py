@@ -150,7 +150,7 @@ def _is_secret(key: str) -> bool:
     return not _SECRET_WORDS.isdisjoint(words) or bool(_SECRET_KEY.search("_".join(words)))
 
 
-def _clean_value(value: object, depth: int, limit: int = _MAX_TEXT) -> object:  # noqa: PLR0911 - one return per kind
+def _clean_value(value: object, depth: int, limit: int = _MAX_TEXT) -> object:
     match value:
         case None | bool() | int() | float():
             return value

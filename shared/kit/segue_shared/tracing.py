@@ -8,19 +8,16 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from segue_shared.ids import Ids
 
 try:
-    from opentelemetry import trace
-    from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
+    from opentelemetry import trace  # type: ignore[import-not-found] # optional
 except ImportError:
-    _INSTALLED = False
-else:
-    _INSTALLED = True
+    trace = None
 
 HEADER: Final = "traceparent"
 """The W3C Trace Context header; NATS headers carry it under the same name."""
@@ -98,28 +95,29 @@ def span(
         parent: The span that this one belongs to.
         attributes: Facts about it; never payloads.
     """
-    if not _INSTALLED:
+    if trace is None:
         yield child(parent, ids)
         return
-    above = (
-        None if parent is None else trace.set_span_in_context(NonRecordingSpan(_foreign(parent)))
-    )
+    above = None if parent is None else trace.set_span_in_context(_foreign(parent))
     tracer = trace.get_tracer("segue")
     with tracer.start_as_current_span(name, context=above, attributes=attributes) as running:
-        here = running.get_span_context()
-        if running.is_recording():
-            yield TraceContext(
-                f"{here.trace_id:032x}", f"{here.span_id:016x}", here.trace_flags.sampled
-            )
-        else:
-            yield child(parent, ids)
+        yield _own(running.get_span_context()) if running.is_recording() else child(parent, ids)
 
 
-def _foreign(parent: TraceContext) -> "SpanContext":
-    """Return a remote span's context in OpenTelemetry's form."""
-    return SpanContext(
-        trace_id=int(parent.trace_id, 16),
-        span_id=int(parent.span_id, 16),
-        is_remote=True,
-        trace_flags=TraceFlags(TraceFlags.SAMPLED if parent.sampled else TraceFlags.DEFAULT),
+def _foreign(parent: TraceContext) -> Any:
+    """Return another service's span in OpenTelemetry's form."""
+    return trace.NonRecordingSpan(
+        trace.SpanContext(
+            trace_id=int(parent.trace_id, 16),
+            span_id=int(parent.span_id, 16),
+            is_remote=True,
+            trace_flags=trace.TraceFlags(int(parent.sampled)),
+        )
+    )
+
+
+def _own(context: Any) -> TraceContext:
+    """Return OpenTelemetry's form of a span in ours."""
+    return TraceContext(
+        f"{context.trace_id:032x}", f"{context.span_id:016x}", context.trace_flags.sampled
     )

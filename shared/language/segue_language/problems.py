@@ -43,7 +43,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """A problem that knows its path in the canonical form, and no position yet."""
+    """A problem that knows its path, and no position yet."""
 
     path: Path
     code: str
@@ -54,6 +54,8 @@ class Finding:
     """What it could have been."""
     at_key: bool = False
     """Whether the field's name is wrong rather than its value."""
+    written: bool = False
+    """Whether the path is the author's rather than that of the canonical form."""
 
 
 def pointer(path: Iterable[str | int]) -> str:

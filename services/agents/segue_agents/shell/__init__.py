@@ -1,0 +1,1 @@
+"""The shell of agents: how do tasks, tools and models reach the rules?"""

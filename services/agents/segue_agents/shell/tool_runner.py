@@ -69,7 +69,7 @@ async def _attempted(bench: Bench, call: Invocation) -> tuple[ToolResult, str]:
         report = await bench.run(call)
     except SegueError as error:
         return failed_call(call, str(error)), str(error)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - a tool's own fault must not end the step
         _log.exception("tool_crashed", tool=call.name)
         said = f"the tool broke down ({type(error).__name__})"
         return failed_call(call, said), said

@@ -1,6 +1,6 @@
 """The turn log: how is an agent's conversation kept in the journal?"""
 
-from typing import Final, cast
+from typing import Final
 
 import msgspec
 
@@ -76,7 +76,7 @@ class TurnLog:
         return Turn(
             number=turn.number,
             kind=turn.kind,
-            messages=cast("tuple[ChatMessage, ...]", messages),
+            messages=messages,
             usage=turn.usage,
             provider=turn.provider,
             model=turn.model,

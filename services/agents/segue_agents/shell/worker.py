@@ -139,7 +139,7 @@ class Worker:
             return await self._outcome(ticket, await attempt.run())
         except TransientError:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - every attempt gets an outcome
             failure = failure_of(error)
             return StepFailed(error=failure, usage=attempt.usage, worker=ticket.worker)
 
@@ -154,8 +154,8 @@ class Worker:
                     worker=ticket.worker,
                     notes=list(result.notes),
                 )
-            case Fail(failure, usage):
-                return StepFailed(error=failure, usage=usage, worker=ticket.worker)
+            case Fail():
+                return StepFailed(error=result.failure, usage=result.usage, worker=ticket.worker)
             case _:
                 _log.info("attempt_superseded", run=ticket.place.run, step=str(ticket.place.step))
                 return None

@@ -43,7 +43,9 @@ def durable(subject: str, stored: bytes, *, sequence: int, epoch: str) -> Frame:
     body = _event(stored)
     if not body:
         return Frame(b"", sequence)
-    return Frame(b"id: %s\n%s" % (str(Cursor(epoch, sequence)).encode(), body), sequence, _ends(subject))
+    return Frame(
+        b"id: %s\n%s" % (str(Cursor(epoch, sequence)).encode(), body), sequence, _ends(subject)
+    )
 
 
 def ephemeral(published: bytes) -> Frame:

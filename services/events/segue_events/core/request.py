@@ -47,7 +47,9 @@ def read(path: str, query: str, headers: Mapping[str, str], *, namespace: str) -
     """
     match = _PATH.fullmatch(path)
     if match is None:
-        raise ProblemError(NOT_FOUND, "not_found", f"nothing is at {path}; try /v1/runs/<run>/stream")
+        raise ProblemError(
+            NOT_FOUND, "not_found", f"nothing is at {path}; try /v1/runs/<run>/stream"
+        )
     given = {key: values[-1] for key, values in parse_qs(query, keep_blank_values=True).items()}
     # A browser repeats its first URL, `after` included, when it comes back: the header is newer.
     cursor = headers.get("last-event-id") or given.get("after", "")
@@ -71,14 +73,18 @@ def _namespace(text: str) -> str:
     try:
         return subjects.token(text)
     except subjects.SubjectError as error:
-        raise ProblemError(BAD_REQUEST, "invalid_request", f"query parameter namespace: {error}") from error
+        raise ProblemError(
+            BAD_REQUEST, "invalid_request", f"query parameter namespace: {error}"
+        ) from error
 
 
 def _cursor(text: str) -> Cursor:
     try:
         return parse_cursor(text)
     except CursorError as error:
-        raise ProblemError(BAD_REQUEST, "invalid_cursor", f"{error}; leave it out to begin at the start") from error
+        raise ProblemError(
+            BAD_REQUEST, "invalid_cursor", f"{error}; leave it out to begin at the start"
+        ) from error
 
 
 def _flag(name: str, text: str) -> bool:

@@ -1,0 +1,1 @@
+"""The shell: how do facts and requests reach the core, and its bytes the viewers?"""

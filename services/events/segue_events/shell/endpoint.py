@@ -21,7 +21,7 @@ from segue_events.shell.asgi import (
     until_gone,
 )
 from segue_events.shell.follower import Follower
-from segue_events.shell.hub import FullError, Hub
+from segue_events.shell.hub import Hub
 from segue_events.shell.ports import History, OpenHistory
 from segue_events.shell.viewer import Viewer
 from segue_shared.clock import Clock
@@ -37,7 +37,7 @@ _UNAVAILABLE: Final = "the journal does not answer; come back in a moment"
 class Endpoint:
     """The ASGI application `GET /v1/runs/{run}/stream`."""
 
-    def __init__(  # noqa: PLR0913 - the edge meets everything
+    def __init__(
         self, settings: Settings, *, hub: Hub, history: OpenHistory, clock: Clock, ids: Ids
     ) -> None:
         self._settings = settings
@@ -69,7 +69,7 @@ class Endpoint:
         return wanted
 
     async def _serve(self, wanted: StreamRequest, receive: Receive, send: Send) -> None:
-        viewer = self._join(wanted)
+        viewer = self._hub.join(wanted.namespace, wanted.run, deltas=wanted.deltas)
         gone = asyncio.create_task(until_gone(receive))
         gone.add_done_callback(lambda _: viewer.end("gone"))
         try:
@@ -78,14 +78,9 @@ class Endpoint:
             _log.info("viewer_stuck", run=wanted.run)
         finally:
             gone.cancel()
+            await asyncio.gather(gone, return_exceptions=True)
             self._hub.leave(viewer)
             _log.debug("viewer_left", run=wanted.run, why=viewer.ending or "stuck")
-
-    def _join(self, wanted: StreamRequest) -> Viewer:
-        try:
-            return self._hub.join(wanted.namespace, wanted.run, deltas=wanted.deltas)
-        except FullError as error:
-            raise ProblemError(problems.UNAVAILABLE, "too_many_viewers", str(error)) from error
 
     async def _stream(self, wanted: StreamRequest, viewer: Viewer, send: Send) -> None:
         epoch = self._hub.epoch

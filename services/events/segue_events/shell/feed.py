@@ -1,6 +1,7 @@
 """The feed: how does everything on the bus reach this process once?"""
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -10,6 +11,7 @@ from nats.aio.subscription import Subscription
 from segue_contracts.v1 import subjects
 from segue_events.core.continuity import Continuity
 from segue_events.shell.hub import Hub
+from segue_events.shell.meters import Meters
 from segue_events.shell.ports import FeedBus, OpenHistory
 from segue_shared.clock import Clock
 from segue_shared.errors import SegueError
@@ -22,21 +24,27 @@ _SEQUENCE: Final = "Nats-Sequence"
 class Feed:
     """One subscription to all facts and one to all deltas, watched for losses."""
 
-    def __init__(
-        self, *, bus: FeedBus, hub: Hub, history: OpenHistory, clock: Clock, heartbeat_s: float
+    def __init__(  # noqa: PLR0913 - keyword-only: what the feed is made of
+        self,
+        *,
+        bus: FeedBus,
+        hub: Hub,
+        history: OpenHistory,
+        clock: Clock,
+        meters: Meters,
+        heartbeat_s: float,
     ) -> None:
         self._bus = bus
         self._hub = hub
         self._open_history = history
         self._clock = clock
+        self._meters = meters
         self._heartbeat_s = heartbeat_s
         self._continuity = Continuity()
         self._subscriptions: list[Subscription] = []
         self._reconnected = asyncio.Event()
-        self._ends_callback = lambda: None
+        self._end_callback: Callable[[], None] | None = None
         self._settle = False
-        self.losses = 0
-        """How often something was missing and read from the journal instead."""
 
     async def open(self) -> None:
         """Subscribe first, then learn where the journal ends: nothing falls between.
@@ -51,11 +59,12 @@ class Feed:
         history = self._open_history()
         self._hub.epoch = await history.epoch()
         self._continuity.open(await history.last_sequence())
-        self._ends_callback = self._bus.on_reconnect(self._on_reconnect)
+        self._end_callback = self._bus.on_reconnect(self._on_reconnect)
 
     async def close(self) -> None:
         """Stop listening."""
-        self._ends_callback()
+        if self._end_callback is not None:
+            self._end_callback()
         for subscription in self._subscriptions:
             await subscription.unsubscribe()
 
@@ -99,7 +108,7 @@ class Feed:
         self._lost("reconnect", self._continuity.last)
 
     def _lost(self, why: str, sequence: int) -> None:
-        self.losses += 1
+        self._meters.rejoin(why)
         # A replica that answers the first reading may lag behind the one that sent the facts.
         self._settle = True
         _log.warning("feed_rejoins", why=why, sequence=sequence, viewers=self._hub.count)
@@ -121,8 +130,6 @@ class Feed:
         if epoch == self._hub.epoch and stored >= seen:
             return
         _log.warning("journal_changed", epoch=epoch, stored=stored, seen=seen)
-        self._hub.epoch = epoch
         self._continuity = Continuity()
         self._continuity.open(stored)
-        self._hub.forget()
-        self._hub.end("journal_changed")
+        self._hub.change(epoch)

@@ -32,7 +32,7 @@ _RETRY_S: Final = 0.5
 class Follower:
     """One viewer's stream, from its history to its end."""
 
-    def __init__(  # noqa: PLR0913 - what one stream is made of
+    def __init__(
         self,
         viewer: Viewer,
         history: History,

@@ -1,42 +1,49 @@
 """The hub: who gets a copy of what the feed brings?"""
 
+import asyncio
 from typing import Final
 
 from segue_contracts.v1 import subjects
 from segue_events.core import frames
+from segue_events.core.problems import UNAVAILABLE, ProblemError
+from segue_events.shell.meters import Meters
 from segue_events.shell.viewer import Ending, Viewer
 
 _REMEMBERED_RUNS: Final = 4096
 
 
-class FullError(Exception):
-    """There are as many viewers as there may be."""
-
-
 class Hub:
     """All viewers of this process, by the run they watch."""
 
-    def __init__(self, *, queue_frames: int, max_viewers: int) -> None:
+    def __init__(self, meters: Meters, *, queue_frames: int, max_viewers: int) -> None:
+        self._meters = meters
         self._queue_frames = queue_frames
         self._max_viewers = max_viewers
         self._viewers: dict[str, set[Viewer]] = {}
         self._newest: dict[str, int] = {}
+        self._left = asyncio.Event()
         self.count = 0
+        """How many viewers there are."""
         self.epoch = ""
+        """Which journal the feed brings; empty while there is no feed."""
 
     def join(self, namespace: str, run: str, *, deltas: bool) -> Viewer:
         """Add a viewer; from here on it misses nothing that the feed brings.
 
         Raises:
-            FullError: There is no room for another.
+            ProblemError: There is no room for another, or no feed.
         """
+        if not self.epoch:
+            raise ProblemError(UNAVAILABLE, "unavailable", "this instance does not stream now")
         if self.count >= self._max_viewers:
-            raise FullError
+            detail = f"this instance has {self.count} viewers, as many as it may"
+            raise ProblemError(UNAVAILABLE, "too_many_viewers", detail)
         key = subjects.deltas(namespace, run)
         newest = self._newest.get(key, 0)
         viewer = Viewer(key, deltas=deltas, limit=self._queue_frames, newest=newest)
         self._viewers.setdefault(key, set()).add(viewer)
         self.count += 1
+        self._meters.joined()
         return viewer
 
     def leave(self, viewer: Viewer) -> None:
@@ -44,6 +51,8 @@ class Hub:
         watching = self._viewers[viewer.key]
         watching.remove(viewer)
         self.count -= 1
+        self._left.set()
+        self._meters.left(viewer)
         if not watching:
             del self._viewers[viewer.key]
 
@@ -87,9 +96,19 @@ class Hub:
         for viewer in self._everyone():
             viewer.end(why)
 
-    def forget(self) -> None:
-        """Forget what was seen, because the journal is another now."""
+    def change(self, epoch: str) -> None:
+        """Go over to another journal: end every stream, and forget what was seen."""
+        self.epoch = epoch
         self._newest.clear()
+        self.end("journal_changed")
+
+    async def close(self) -> None:
+        """Take no more viewers, end every stream, and return when the last has left."""
+        self.epoch = ""
+        self.end("shutdown")
+        while self.count:
+            self._left.clear()
+            await self._left.wait()
 
     def _everyone(self) -> list[Viewer]:
         return [viewer for watching in self._viewers.values() for viewer in watching]

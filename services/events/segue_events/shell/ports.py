@@ -35,9 +35,7 @@ class History(Protocol):
         """Return the newest message of each subject that fits a pattern, in stream order."""
         ...
 
-    async def after(
-        self, pattern: str, sequence: int, *, limit: int = ...
-    ) -> list[StoredMessage]:
+    async def after(self, pattern: str, sequence: int, *, limit: int = ...) -> list[StoredMessage]:
         """Return up to `limit` messages that fit the pattern and come after `sequence`."""
         ...
 

@@ -1,0 +1,1 @@
+"""The rules: how are requests routed, answered offline and turned into outcomes?"""

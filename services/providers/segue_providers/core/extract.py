@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 Scalar = str | int | float | bool
 
 MAX_CHARACTERS: Final = 512 * 1024
@@ -37,19 +39,21 @@ class Fact:
     value: Scalar
 
 
-def _refuse_constant(text: str) -> object:
-    raise ValueError(f"{text} is no JSON")
+_scan: Final = json.JSONDecoder().raw_decode
 
 
-_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)
-
-
-def parse_json(text: str) -> object | None:
+def parse_json(text: str) -> object:
     """Return the value of a text that is JSON as a whole; None for anything else, `null` too."""
     try:
-        return _DECODER.decode(text)
+        return _decoded(text)
     except (ValueError, RecursionError):
         return None
+
+
+def _decoded(text: str) -> object:
+    """Decode strictly: no NaN, no lone surrogates, no numbers out of range."""
+    value: object = msgspec.json.decode(text)
+    return value
 
 
 def read(text: str) -> Material:
@@ -72,7 +76,8 @@ def _json_in(text: str) -> Iterator[tuple[int, int, object]]:
     while misses < _MAX_MISSES and (opening := _OPENING.search(text, position)):
         start = opening.start()
         try:
-            value, position = _DECODER.raw_decode(text, start)
+            _, position = _scan(text, start)
+            value = _decoded(text[start:position])
         except (ValueError, RecursionError):
             misses, position = misses + 1, start + 1
             continue

@@ -1,0 +1,1 @@
+"""The shell: how do requests and tasks arrive, and how do answers leave?"""

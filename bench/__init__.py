@@ -1,0 +1,1 @@
+"""Benchmarks: how fast is Segue, beside the floor that the broker and Python set?"""

@@ -1,0 +1,38 @@
+"""The command: which benchmarks run, and how are their figures printed?"""
+
+import argparse
+import asyncio
+import sys
+from typing import Final
+
+import msgspec
+
+from bench.engine import chain_of_five
+from bench.frame import Benchmark, Figure, table
+
+BENCHMARKS: Final[dict[str, Benchmark]] = {"engine": chain_of_five}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run benchmarks and print their figures; 1 when a goal is missed."""
+    parser = argparse.ArgumentParser(prog="bench", description="Figures beside their floors.")
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(BENCHMARKS)}; all by default")
+    parser.add_argument("--quick", action="store_true", help="fewer samples, rougher figures")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    options = parser.parse_args(arguments)
+    if unknown := set(options.names) - set(BENCHMARKS):
+        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there is {', '.join(BENCHMARKS)}")
+    figures: list[Figure] = []
+    for name in options.names or BENCHMARKS:
+        found = asyncio.run(BENCHMARKS[name](options.quick))
+        figures += found
+        if options.json:
+            for figure in found:
+                print(msgspec.json.encode(figure).decode(), flush=True)
+    if not options.json:
+        print(table(figures))
+    return 0 if all(figure.ok for figure in figures) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""Failures: which sentence and which exit code does an error end a command with?
+
+This is the only place that maps errors to exit codes.
+"""
+
+from dataclasses import dataclass
+
+from segue.core.exits import Exit, of_refusal
+from segue.core.inputs import ContextError
+from segue_contracts.reply import Problem, Refused
+from segue_shared.errors import (
+    ConflictError,
+    NotFoundError,
+    PermissionDeniedError,
+    RefusedError,
+    SegueError,
+    TooLargeError,
+    TransientError,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """How a command ends."""
+
+    code: Exit
+    """The exit code."""
+    lines: tuple[str, ...]
+    """What is said about it."""
+
+
+class UsageError(Exception):
+    """The command was given something that cannot be; the text says what and the way out."""
+
+
+class InvalidDefinitionError(Exception):
+    """The definition has problems; each is one line `file:line:column: sentence`."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class StillRunningError(Exception):
+    """The run has not ended in the time that the caller would wait."""
+
+
+def explain(error: Exception) -> Failure | None:
+    """Return how a command ends with an error; None for an error that is a mistake of ours."""
+    match error:
+        case InvalidDefinitionError(problems=problems):
+            return Failure(code=Exit.INVALID_DEFINITION, lines=tuple(problems))
+        case RefusedError(refused=refused):
+            return Failure(code=of_refusal(refused.code), lines=_refusal(refused))
+        case StillRunningError():
+            return _failure(Exit.TIMED_OUT, error)
+        case UsageError() | ContextError() | TooLargeError() | OSError():
+            return _failure(Exit.USAGE, error)
+        case NotFoundError() | ConflictError():
+            return _failure(Exit.NOT_FOUND_OR_CONFLICT, error)
+        case TransientError() | PermissionDeniedError():
+            return _failure(Exit.UNREACHABLE, error)
+        case SegueError():
+            return _failure(Exit.RUN_FAILED, error)
+        case _:
+            return None
+
+
+def _failure(code: Exit, error: Exception) -> Failure:
+    return Failure(code=code, lines=(f"segue: {error}",))
+
+
+def _refusal(refused: Refused) -> tuple[str, ...]:
+    if refused.problems:
+        return tuple(place(problem) for problem in refused.problems)
+    return (f"segue: {refused.message}",)
+
+
+def place(problem: Problem) -> str:
+    """Write a service's problem on one line, the way compilers do."""
+    where = problem.file or "<definition>"
+    if problem.line:
+        where += f":{problem.line}:{problem.column}"
+    elif problem.pointer:
+        where += f": {problem.pointer}"
+    hint = f" (did you mean '{problem.suggestion}'?)" if problem.suggestion else ""
+    return f"{where}: {problem.message}{hint}"

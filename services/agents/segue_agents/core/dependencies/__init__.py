@@ -1,0 +1,1 @@
+"""Dependencies: what does a repository depend on, and is it pinned?"""

@@ -1,0 +1,65 @@
+"""Places: where do the events of an attempt go, and is it still wanted?"""
+
+import pytest
+
+from segue_agents.core.place import Place, place_of, standing
+from segue_contracts.v1 import subjects
+from segue_contracts.v1.subjects import StepId, SubjectError
+
+RUN = "run00000000000000000000001"
+PREFIX = subjects.run_prefix("default", RUN)
+PLACE = Place(namespace="default", run=RUN, step=StepId("Lint It", (2,)), attempt=3)
+
+
+def test_the_place_is_read_from_the_subject_of_a_task():
+    """Namespace, run, step with its map items, and attempt are all in the subject."""
+    subject = subjects.scheduled(PREFIX, PLACE.token, 3, pool="agents", priority="p1")
+
+    assert PLACE == place_of(subject)
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "some.thing",
+        subjects.run_event("default", RUN, "ended"),
+        subjects.step_started(PREFIX, "lint", 1),
+    ],
+)
+def test_another_subject_is_no_task(subject: str):
+    """Only a dispatch is."""
+    with pytest.raises(SubjectError):
+        place_of(subject)
+
+
+def test_all_events_of_an_attempt_lie_below_its_place():
+    """The subjects are those of the contracts."""
+    token = PLACE.token
+
+    assert subjects.step_started(PREFIX, token, 3) == PLACE.started
+    assert subjects.turns(PREFIX, token, 3) == PLACE.turns
+    assert subjects.turn(PREFIX, token, 3, 7) == PLACE.turn(7)
+    assert subjects.outcome(PREFIX, token, 3, "failed") == PLACE.outcome("failed")
+    assert subjects.delta("default", RUN, token) == PLACE.delta
+    assert f"{RUN}/Lint It~2" == PLACE.about
+
+
+@pytest.mark.parametrize(
+    ("present", "expected"),
+    [
+        ((), ""),
+        ((subjects.run_event("default", RUN, "cancel_requested"),), "cancelled"),
+        ((subjects.run_event("default", RUN, "ended"),), "settled"),
+        ((PLACE.outcome("completed"),), "settled"),
+        (
+            (
+                subjects.run_event("default", RUN, "cancel_requested"),
+                PLACE.outcome("cancelled"),
+            ),
+            "settled",
+        ),
+    ],
+)
+def test_the_journal_tells_whether_an_attempt_is_wanted(present: tuple[str, ...], expected: str):
+    """An outcome or the run's end settle it; a request to cancel alone still needs an outcome."""
+    assert expected == standing(PLACE, present)
