@@ -67,7 +67,7 @@ BREAKS: list[tuple[str, Change, str]] = [
     ),
     (
         "a retyped field",
-        lambda found: fields(found, "segue.ctl.cancel.v1").update(attempt={"type": "string"}),
+        lambda found: fields(found, "segue.ctl.cancel.v1")["attempt"].update(type="string"),
         "segue.ctl.cancel.v1: field `attempt` changed from integer to string.",
     ),
     (

@@ -97,7 +97,7 @@ def test_an_unknown_field_of_a_bare_body_is_ignored(name: str) -> None:
     """A newer sender's field leaves the body as it was."""
     newer = json.loads(text_of(name)) | {"newField": {"deep": [1]}}
     decoded = msgspec.json.decode(json.dumps(newer).encode(), type=type_of(name))
-    assert encode(decoded) == encode(msgspec.json.decode(example(name), type=type_of(name)))
+    assert pretty(encode(decoded)) == text_of(name)
 
 
 def test_an_event_of_an_unknown_type_decodes_to_nothing() -> None:

@@ -28,35 +28,35 @@ def _error(call: ToolCall) -> str:
     return msgspec.json.decode(result.content)["error"]
 
 
-def test_a_tool_is_offered_with_a_flat_schema():
+def test_a_tool_is_offered_with_a_flat_schema() -> None:
     """Providers get an object schema with bounds, defaults and what is required."""
     offer = SPEC.offer()
 
-    assert ("look", "Looks.") == (offer.name, offer.description)
-    assert ["where"] == offer.parameters["required"]
+    assert (offer.name, offer.description) == ("look", "Looks.")
+    assert offer.parameters["required"] == ["where"]
     assert {"minimum": 1, "maximum": 9, "default": 5, "type": "integer"}.items() <= (
         offer.parameters["properties"]["limit"].items()
     )
     assert offer.parameters["additionalProperties"] is False
 
 
-def test_a_good_call_becomes_an_invocation():
+def test_a_good_call_becomes_an_invocation() -> None:
     """Arguments are typed, and defaults filled in."""
     read = read_call(ToolCall(id="c1", name="look", args_json='{"where": "here"}'), SPECS)
 
     assert Invocation(id="c1", name="look", args=LookArgs(where="here", limit=5)) == read
 
 
-def test_empty_arguments_are_an_empty_object():
+def test_empty_arguments_are_an_empty_object() -> None:
     """Some models send an empty text for no arguments; what is required is still missed."""
     assert "`where`" in _error(ToolCall(id="c1", name="look", args_json=""))
 
 
-def test_an_unknown_tool_is_answered_with_those_there_are():
+def test_an_unknown_tool_is_answered_with_those_there_are() -> None:
     """The model learns the names."""
     said = _error(ToolCall(id="c1", name="lok"))
 
-    assert "there is no tool 'lok'; the tools are: look" == said
+    assert said == "there is no tool 'lok'; the tools are: look"
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_an_unknown_tool_is_answered_with_those_there_are():
         '{"where": "x", "colour": "red"}',
     ],
 )
-def test_arguments_that_do_not_fit_are_answered_with_the_reason(args: str):
+def test_arguments_that_do_not_fit_are_answered_with_the_reason(args: str) -> None:
     """Broken JSON, wrong types, bounds and foreign fields are all told."""
     said = _error(ToolCall(id="c1", name="look", args_json=args))
 

@@ -31,55 +31,55 @@ def _refused(catalogue: Catalogue, agent: str, action: str) -> Failure:
     return found
 
 
-def test_an_agent_answers_to_its_name_and_its_aliases():
+def test_an_agent_answers_to_its_name_and_its_aliases() -> None:
     """Both mean the same manifest."""
     catalogue = Catalogue([_manifest("architecture", aliases=("architect",))], tools={"look"})
 
-    assert ("architecture", "do-0") == _assigned(catalogue, "architecture", "do-0")
-    assert ("architecture", "do-0") == _assigned(catalogue, "architect", "do-0")
+    assert _assigned(catalogue, "architecture", "do-0") == ("architecture", "do-0")
+    assert _assigned(catalogue, "architect", "do-0") == ("architecture", "do-0")
 
 
-def test_the_only_action_need_not_be_named():
+def test_the_only_action_need_not_be_named() -> None:
     """An agent that does one thing is asked without saying which."""
     catalogue = Catalogue([_manifest("quality")], tools={"look"})
 
-    assert ("quality", "do-0") == _assigned(catalogue, "quality", "")
+    assert _assigned(catalogue, "quality", "") == ("quality", "do-0")
 
 
-def test_one_of_several_actions_must_be_named():
+def test_one_of_several_actions_must_be_named() -> None:
     """The failure lists what there is."""
     catalogue = Catalogue([_manifest("quality", actions=2)], tools={"look"})
 
     failure = _refused(catalogue, "quality", "")
 
-    assert "action_missing" == failure.code
+    assert failure.code == "action_missing"
     assert "do-0, do-1" in failure.message
     assert not failure.retryable
 
 
-def test_an_unknown_agent_is_refused_with_a_suggestion():
+def test_an_unknown_agent_is_refused_with_a_suggestion() -> None:
     """A typing mistake is named with what was probably meant."""
     failure = _refused(Catalogue([_manifest("quality")], tools={"look"}), "qualty", "do-0")
 
-    assert ("unknown_agent", False) == (failure.code, failure.retryable)
+    assert (failure.code, failure.retryable) == ("unknown_agent", False)
     assert "did you mean 'quality'?" in failure.message
 
 
-def test_an_unknown_action_is_refused_with_those_there_are():
+def test_an_unknown_action_is_refused_with_those_there_are() -> None:
     """Something far from any name gets the list only."""
     failure = _refused(Catalogue([_manifest("quality")], tools={"look"}), "quality", "sing")
 
-    assert "unknown_action" == failure.code
-    assert "there is no action 'sing'; known: do-0" == failure.message
+    assert failure.code == "unknown_action"
+    assert failure.message == "there is no action 'sing'; known: do-0"
 
 
-def test_two_agents_cannot_share_a_name():
+def test_two_agents_cannot_share_a_name() -> None:
     """An alias that is another's name is a problem at start."""
     with pytest.raises(ManifestError, match="the name 'quality' is taken by 'quality'"):
         Catalogue([_manifest("quality"), _manifest("zeal", aliases=("quality",))], tools={"look"})
 
 
-def test_a_tool_that_does_not_exist_is_a_problem_at_start():
+def test_a_tool_that_does_not_exist_is_a_problem_at_start() -> None:
     """The problem suggests the tool that was probably meant."""
     with pytest.raises(ManifestError, match="tool 'look' does not exist"):
         Catalogue([_manifest("quality")], tools={"lock"})

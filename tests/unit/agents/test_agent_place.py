@@ -11,11 +11,11 @@ PREFIX = subjects.run_prefix("default", RUN)
 PLACE = Place(namespace="default", run=RUN, step=StepId("Lint It", (2,)), attempt=3)
 
 
-def test_the_place_is_read_from_the_subject_of_a_task():
+def test_the_place_is_read_from_the_subject_of_a_task() -> None:
     """Namespace, run, step with its map items, and attempt are all in the subject."""
     subject = subjects.scheduled(PREFIX, PLACE.token, 3, pool="agents", priority="p1")
 
-    assert PLACE == place_of(subject)
+    assert place_of(subject) == PLACE
 
 
 @pytest.mark.parametrize(
@@ -26,13 +26,13 @@ def test_the_place_is_read_from_the_subject_of_a_task():
         subjects.step_started(PREFIX, "lint", 1),
     ],
 )
-def test_another_subject_is_no_task(subject: str):
+def test_another_subject_is_no_task(subject: str) -> None:
     """Only a dispatch is."""
     with pytest.raises(SubjectError):
         place_of(subject)
 
 
-def test_all_events_of_an_attempt_lie_below_its_place():
+def test_all_events_of_an_attempt_lie_below_its_place() -> None:
     """The subjects are those of the contracts."""
     token = PLACE.token
 
@@ -60,6 +60,8 @@ def test_all_events_of_an_attempt_lie_below_its_place():
         ),
     ],
 )
-def test_the_journal_tells_whether_an_attempt_is_wanted(present: tuple[str, ...], expected: str):
+def test_the_journal_tells_whether_an_attempt_is_wanted(
+    present: tuple[str, ...], expected: str
+) -> None:
     """An outcome or the run's end settle it; a request to cancel alone still needs an outcome."""
     assert expected == standing(PLACE, present)

@@ -1,0 +1,186 @@
+"""The bus on a real broker: is every publish stored, refused or repeated, and never lost?"""
+
+import asyncio
+import uuid
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from segue_contracts.envelope import encode, raw
+from segue_contracts.reply import Refused, Reply
+from segue_contracts.v1.topology import topology
+from segue_shared.bootstrap import apply
+from segue_shared.bus import Bus
+from segue_shared.errors import (
+    BusUnavailableError,
+    PermissionDeniedError,
+    RefusedError,
+    TimedOutError,
+    TooLargeError,
+)
+from segue_testing.broker import Broker, running_broker
+
+PERMISSIONS = """
+authorization {
+  users: [{user: worker, password: pw, permissions: {publish: ["segue.v1.*.run.>", "_INBOX.>"]}}]
+}
+"""
+
+
+def a_run() -> str:
+    """Return a subject prefix that no other test uses."""
+    return f"segue.v1.default.run.00.r{uuid.uuid4().hex}"  # noqa: TID251 - a test's own name
+
+
+async def test_only_the_first_of_a_subject_is_stored(bus: Bus) -> None:
+    """A second create on the same subject reports that it was there."""
+    subject = f"{a_run()}.started"
+
+    first = await bus.create(subject, b"1")
+    second = await bus.create(subject, b"2")
+
+    assert first.created
+    assert not second.created
+
+
+async def test_a_guard_lets_one_of_a_group_win_every_race(bus: Bus) -> None:
+    """Of outcomes published at once under one guard, exactly one is stored."""
+    attempt = f"{a_run()}.step.a.1"
+
+    stored = await asyncio.gather(
+        *(
+            bus.create(f"{attempt}.outcome.{status}", b"x", guard=f"{attempt}.outcome.*")
+            for status in ("completed", "failed", "timed_out", "cancelled")
+        )
+    )
+
+    assert [s.created for s in stored].count(True) == 1
+
+
+async def test_a_create_waits_for_a_killed_broker(fresh_broker: Broker) -> None:
+    """A publish during an outage is stored once the broker is back, and only once."""
+    bus = await Bus.connect(fresh_broker.url, name="test", max_wait_s=10)
+    await apply(bus, topology())
+    subject = f"{a_run()}.started"
+    fresh_broker.kill()
+
+    waiting = asyncio.create_task(bus.create(subject, b"x"))
+    await asyncio.to_thread(fresh_broker.restart)
+    async with asyncio.timeout(20):
+        stored = await waiting
+
+    assert stored.created
+    assert not (await bus.create(subject, b"x")).created
+    await bus.close()
+
+
+async def test_a_denied_publish_is_an_error_of_the_waiting_call(tmp_path: Path) -> None:
+    """The broker reports a violation on the side; the call gets it, at once and typed."""
+    with running_broker(tmp_path, extra=PERMISSIONS) as broker:
+        url = broker.url.replace("nats://", "nats://worker:pw@")
+        bus = await Bus.connect(url, name="test", max_wait_s=10)
+
+        with pytest.raises(PermissionDeniedError, match=r"segue\.v1\.default\.cmd\.x\.y"):
+            await bus.request("segue.v1.default.cmd.x.y", b"", timeout_s=5)
+
+        assert bus.violations == 1
+        await bus.close()
+
+
+async def test_a_message_over_the_brokers_limit_is_a_lasting_error(bus: Bus) -> None:
+    """What can never be stored is not repeated for ever."""
+    with pytest.raises(TooLargeError):
+        await bus.create(f"{a_run()}.started", b"x" * (2 * 1024 * 1024))
+
+
+async def test_nobody_listening_is_told_at_once(bus: Bus) -> None:
+    """No responders is another error than silence."""
+    with pytest.raises(BusUnavailableError):
+        await bus.request("segue.v1.default.cmd.nobody.home", b"", timeout_s=5)
+
+
+async def test_silence_ends_in_a_timeout(bus: Bus) -> None:
+    """A listener that does not answer leaves the outcome unknown."""
+
+    async def silent(_message: object) -> None:
+        return
+
+    await bus.subscribe("segue.v1.default.cmd.silent.one", silent)
+
+    with pytest.raises(TimedOutError):
+        await bus.request("segue.v1.default.cmd.silent.one", b"", timeout_s=0.2)
+
+
+async def test_a_typed_refusal_is_raised_with_its_problems(bus: Bus) -> None:
+    """A refused command raises the refusal, not a decoding error."""
+    refused = Refused(code="not_found", message="no such run")
+
+    async def refuse(message: object) -> None:
+        await message.respond(encode(Reply(refused=refused)))  # type: ignore[attr-defined] # nats Msg
+
+    await bus.subscribe("segue.v1.default.cmd.refuser.one", refuse)
+
+    with pytest.raises(RefusedError) as caught:
+        await bus.call("segue.v1.default.cmd.refuser.one", {}, dict)
+
+    assert caught.value.refused == refused
+
+
+async def test_a_result_is_decoded_into_its_type(bus: Bus) -> None:
+    """A successful command returns the typed result."""
+
+    async def answer(message: object) -> None:
+        await message.respond(encode(Reply(result=raw({"a": 1}))))  # type: ignore[attr-defined] # nats Msg
+
+    await bus.subscribe("segue.v1.default.cmd.answerer.one", answer)
+
+    assert await bus.call("segue.v1.default.cmd.answerer.one", {}, dict[str, int]) == {"a": 1}
+
+
+async def test_a_handler_that_fails_keeps_its_subscription(bus: Bus) -> None:
+    """One bad message does not end a subscription."""
+    seen: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def handler(message: object) -> None:
+        data: bytes = message.data  # type: ignore[attr-defined] # nats Msg
+        if data == b"bad":
+            raise ValueError
+        seen.put_nowait(data)
+
+    await bus.subscribe("segue.v1.default.delta.x.y", handler)
+    await bus.publish("segue.v1.default.delta.x.y", b"bad")
+    await bus.publish("segue.v1.default.delta.x.y", b"good")
+
+    async with asyncio.timeout(5):
+        assert await seen.get() == b"good"
+
+
+async def test_a_first_connection_is_bounded_when_asked() -> None:
+    """Nobody at the address is an error after the given wait."""
+    with pytest.raises(BusUnavailableError):
+        await Bus.connect("nats://127.0.0.1:9", name="test", max_wait_s=0.3)
+
+
+async def test_facts_are_republished_once_with_their_sequence(bus: Bus) -> None:
+    """A plain subscriber sees stored events only, with the cursor's sequence; no duplicate."""
+    run = a_run()
+    facts: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
+
+    async def on_fact(message: object) -> None:
+        headers = message.headers  # type: ignore[attr-defined] # nats Msg
+        facts.put_nowait((headers["Nats-Sequence"], message.data))  # type: ignore[attr-defined] # nats Msg
+
+    await bus.subscribe(f"{run.replace('.run.', '.fact.')}.>", on_fact)
+    stored = await bus.create(f"{run}.started", b'{"n":1}')
+    await bus.create(f"{run}.started", b'{"n":2}')
+    last = await bus.create(f"{run}.ended", b'{"n":3}')
+
+    async with asyncio.timeout(5):
+        assert await facts.get() == (str(stored.sequence), b'{"n":1}')
+        assert await facts.get() == (str(last.sequence), b'{"n":3}')
+
+
+def test_a_reply_holds_either_a_result_or_a_refusal() -> None:
+    """The wire form of a reply has one field."""
+    assert msgspec.json.decode(encode(Reply(result=raw(1)))) == {"result": 1}

@@ -1,0 +1,360 @@
+"""Consumer loops on a real broker: is nothing lost, and nothing settled that was not done?"""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import msgspec
+import pytest
+from support.wait import PATIENCE_S, until
+
+from segue_contracts.topology import Consumer
+from segue_contracts.v1 import subjects
+from segue_contracts.v1.dead import dead_letter
+from segue_contracts.v1.topology import DEAD, PIN_GROUP, RUNS
+from segue_shared.bootstrap import ensure_consumer
+from segue_shared.bus import Bus
+from segue_shared.clock import SystemClock
+from segue_shared.dead import DeadLetters
+from segue_shared.delivery import Delivery
+from segue_shared.errors import PermanentError, TransientError
+from segue_shared.ids import SystemIds
+from segue_shared.journal import Journal
+from segue_shared.pinned import PinnedConsumer
+from segue_shared.pull import Ack, Dead, Handler, Nak, PullLoop, Verdict
+from segue_testing.broker import Broker
+
+ACK_WAIT_S = 1.0
+
+
+@pytest.fixture
+async def tasks(bus: Bus) -> Consumer:
+    """A fresh durable over the tasks of a pool of this test alone."""
+    pool = SystemIds().unique()
+    consumer = Consumer(
+        stream=RUNS,
+        name=f"pool_{pool}",
+        filters=(subjects.pool_filter(pool, "*"),),
+        ack_wait_s=ACK_WAIT_S,
+        deliver_new=True,
+    )
+    await ensure_consumer(bus, consumer)
+    return consumer
+
+
+async def publish_tasks(bus: Bus, consumer: Consumer, count: int) -> None:
+    """Dispatch `count` tasks of one run to the consumer's pool."""
+    prefix = subjects.run_prefix("default", SystemIds().run_id(0))
+    pool = consumer.name.removeprefix("pool_")
+    for number in range(count):
+        subject = subjects.scheduled(prefix, f"s{number}", 1, pool=pool, priority="p2")
+        await bus.create(subject, str(number).encode())
+
+
+@asynccontextmanager
+async def working(
+    bus: Bus, consumer: Consumer, handler: Handler, *, concurrency: int = 4
+) -> AsyncIterator[PullLoop]:
+    """Run a pull loop for the length of a block."""
+    loop = PullLoop(
+        bus,
+        stream=consumer.stream,
+        consumer=consumer.name,
+        handler=handler,
+        dead_letters=DeadLetters(bus, service="tests", clock=SystemClock(), framer=dead_letter),
+        concurrency=concurrency,
+        ack_wait_s=ACK_WAIT_S,
+    )
+    task = asyncio.create_task(loop.run())
+    try:
+        yield loop
+    finally:
+        await loop.stop(0.1)
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def is_settled(bus: Bus, consumer: Consumer) -> bool:
+    """Tell whether the consumer waits for nothing."""
+    subject = f"$JS.API.CONSUMER.INFO.{consumer.stream}.{consumer.name}"
+    info = msgspec.json.decode(await bus.request(subject, b""))
+    return not info["num_ack_pending"] and not info["num_pending"]
+
+
+async def settled(bus: Bus, consumer: Consumer) -> None:
+    """Wait until the consumer has nothing left."""
+    await until(lambda: is_settled(bus, consumer))
+
+
+async def test_every_task_is_handled_and_settled(bus: Bus, tasks: Consumer) -> None:
+    """A loop takes all tasks, each once, and leaves none unsettled."""
+    seen: list[bytes] = []
+
+    async def handler(delivery: Delivery) -> Verdict:
+        seen.append(delivery.data)
+        return Ack()
+
+    await publish_tasks(bus, tasks, 50)
+    async with working(bus, tasks, handler):
+        await settled(bus, tasks)
+
+    assert sorted(seen) == sorted(str(n).encode() for n in range(50))
+
+
+async def test_concurrency_is_bounded(bus: Bus, tasks: Consumer) -> None:
+    """Never are more tasks worked on at once than allowed."""
+    running, most = 0, 0
+
+    async def handler(_delivery: Delivery) -> Verdict:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0)
+        running -= 1
+        return Ack()
+
+    await publish_tasks(bus, tasks, 40)
+    async with working(bus, tasks, handler, concurrency=3):
+        await settled(bus, tasks)
+
+    assert most == 3
+
+
+async def test_a_handler_that_blocks_the_event_loop_keeps_its_task(
+    bus: Bus, tasks: Consumer, broker: Broker
+) -> None:
+    """More time is asked for from outside, so a long task is not handed out twice."""
+    deliveries: list[int] = []
+    never = threading.Event()
+
+    async def handler(delivery: Delivery) -> Verdict:
+        deliveries.append(delivery.delivered)
+        never.wait(timeout=3 * ACK_WAIT_S)  # blocks the whole loop, as bad user code does
+        return Ack()
+
+    await publish_tasks(bus, tasks, 1)
+    async with working(bus, tasks, handler):
+        await settled(bus, tasks)
+
+    assert deliveries == [1]
+
+
+async def test_a_transient_error_gives_the_task_back(bus: Bus, tasks: Consumer) -> None:
+    """What retrying may help is handed out again until it works."""
+    attempts: list[int] = []
+
+    async def handler(delivery: Delivery) -> Verdict:
+        attempts.append(delivery.delivered)
+        if delivery.delivered < 3:
+            raise TransientError("not yet")
+        return Ack()
+
+    await publish_tasks(bus, tasks, 1)
+    async with working(bus, tasks, handler):
+        await settled(bus, tasks)
+
+    assert attempts == [1, 2, 3]
+
+
+async def test_an_unexpected_error_gives_the_task_back(bus: Bus, tasks: Consumer) -> None:
+    """A bug in a handler neither loses the task nor ends the loop."""
+    attempts: list[int] = []
+
+    async def handler(delivery: Delivery) -> Verdict:
+        attempts.append(delivery.delivered)
+        if delivery.delivered == 1:
+            raise ZeroDivisionError
+        return Ack()
+
+    await publish_tasks(bus, tasks, 1)
+    async with working(bus, tasks, handler):
+        await settled(bus, tasks)
+
+    assert attempts == [1, 2]
+
+
+@pytest.mark.parametrize("how", ["verdict", "error"])
+async def test_what_nobody_can_handle_goes_to_the_dead_letters(
+    bus: Bus, tasks: Consumer, how: str
+) -> None:
+    """A dead task is kept whole with its reason, and is not handed out again."""
+
+    async def handler(_delivery: Delivery) -> Verdict:
+        if how == "error":
+            raise PermanentError("cannot be")
+        return Dead("unhandled", "cannot be")
+
+    await publish_tasks(bus, tasks, 1)
+    async with working(bus, tasks, handler):
+        await settled(bus, tasks)
+
+    pool = tasks.name.removeprefix("pool_")
+    letters = await Journal(bus, DEAD).after("segue.v1.default.dead.tests.unhandled", 0)
+    bodies = [msgspec.json.decode(letter.data)["data"] for letter in letters]
+    [body] = [b for b in bodies if pool in b["subject"]]
+    assert body["detail"] == "cannot be"
+    assert body["dataB64"] == "MA=="
+
+
+async def test_a_delay_is_kept_by_the_broker(bus: Bus, tasks: Consumer) -> None:
+    """A task given back with a delay comes again, not before it."""
+    times: list[float] = []
+
+    async def handler(delivery: Delivery) -> Verdict:
+        times.append(asyncio.get_running_loop().time())
+        return Nak(0.3) if delivery.delivered == 1 else Ack()
+
+    await publish_tasks(bus, tasks, 1)
+    async with working(bus, tasks, handler):
+        await settled(bus, tasks)
+
+    assert times[1] - times[0] >= 0.29
+
+
+async def test_stopping_gives_back_what_did_not_finish(bus: Bus, tasks: Consumer) -> None:
+    """A drained worker's tasks go to another at once, not after the ack wait."""
+    begun = asyncio.Event()
+
+    async def stuck(_delivery: Delivery) -> Verdict:
+        begun.set()
+        await asyncio.Event().wait()
+        return Ack()
+
+    async def handler(_delivery: Delivery) -> Verdict:
+        return Ack()
+
+    await publish_tasks(bus, tasks, 1)
+    async with working(bus, tasks, stuck):
+        async with asyncio.timeout(PATIENCE_S):
+            await begun.wait()
+    async with working(bus, tasks, handler), asyncio.timeout(ACK_WAIT_S * 0.9):
+        await settled(bus, tasks)
+
+
+async def test_a_loop_goes_on_after_the_broker_was_killed(
+    bus: Bus, tasks: Consumer, broker: Broker
+) -> None:
+    """A loop pulls again by itself once the broker is back."""
+    seen: list[bytes] = []
+
+    async def handler(delivery: Delivery) -> Verdict:
+        seen.append(delivery.data)
+        return Ack()
+
+    async with working(bus, tasks, handler):
+        await asyncio.to_thread(broker.kill)
+        await asyncio.to_thread(broker.restart)
+        await publish_tasks(bus, tasks, 3)
+        await settled(bus, tasks)
+
+    assert sorted(set(seen)) == [b"0", b"1", b"2"]
+
+
+@pytest.fixture
+async def shard(bus: Bus) -> tuple[Consumer, str]:
+    """A fresh pinned consumer over one run of this test alone, and the run's prefix."""
+    run = SystemIds().run_id(0)
+    prefix = subjects.run_prefix("default", run)
+    consumer = Consumer(
+        stream=RUNS,
+        name=f"orchestrator_{run}",
+        filters=(f"{prefix}.>",),
+        ack_policy="all",
+        max_ack_pending=1000,
+        pinned_group=PIN_GROUP,
+        pinned_timeout_s=1,
+    )
+    await ensure_consumer(bus, consumer)
+    return consumer, prefix
+
+
+class Owner:
+    """A recording owner of a pinned consumer."""
+
+    def __init__(self, bus: Bus, consumer: Consumer, *, stuck_at: bytes = b"") -> None:
+        self.seen: list[bytes] = []
+        self.takeovers = 0
+        self.arrived = asyncio.Event()
+        self._stuck_at = stuck_at
+        self._loop = PinnedConsumer(
+            bus,
+            stream=consumer.stream,
+            consumer=consumer.name,
+            group=PIN_GROUP,
+            clock=SystemClock(),
+            on_batch=self._on_batch,
+            on_takeover=self._on_takeover,
+        )
+
+    async def run(self) -> None:
+        """Own the consumer until cancelled."""
+        await self._loop.run()
+
+    def _on_takeover(self) -> None:
+        self.takeovers += 1
+
+    async def _on_batch(self, deliveries: list[Delivery]) -> None:
+        for delivery in deliveries:
+            self.arrived.set()
+            if delivery.data == self._stuck_at:
+                await asyncio.Event().wait()
+            self.seen.append(delivery.data)
+
+    async def until(self, last: bytes) -> None:
+        """Wait until the owner has handled a message."""
+
+        async def has_seen() -> bool:
+            return last in self.seen
+
+        await until(has_seen)
+
+
+async def test_a_new_owner_gets_what_the_dead_one_had_not_settled(
+    bus: Bus, broker: Broker, shard: tuple[Consumer, str]
+) -> None:
+    """Under a new pin everything unsettled comes again in order, before anything newer."""
+    consumer, prefix = shard
+    other = await Bus.connect(broker.url, name="other", max_wait_s=10)
+    first, second = Owner(bus, consumer, stuck_at=b"0"), Owner(other, consumer)
+    for number in range(5):
+        await bus.create(f"{prefix}.signal.{number}", str(number).encode())
+    dying = asyncio.create_task(first.run())
+    async with asyncio.timeout(PATIENCE_S):
+        await first.arrived.wait()
+    taking_over = asyncio.create_task(second.run())
+    dying.cancel()
+    await bus.create(f"{prefix}.signal.5", b"5")
+
+    await second.until(b"5")
+    taking_over.cancel()
+
+    assert second.seen == [b"0", b"1", b"2", b"3", b"4", b"5"]
+    assert second.takeovers == 1
+    await other.close()
+
+
+async def test_a_batch_that_fails_comes_again(bus: Bus, shard: tuple[Consumer, str]) -> None:
+    """With acknowledgements that cover everything before, a failed batch is delivered anew."""
+    consumer, prefix = shard
+    failures = 0
+    owner = Owner(bus, consumer)
+    handle = owner._on_batch
+
+    async def flaky(deliveries: list[Delivery]) -> None:
+        nonlocal failures
+        if failures < 2:
+            failures += 1
+            raise TransientError("not yet")
+        await handle(deliveries)
+
+    owner._loop._on_batch = flaky
+    running = asyncio.create_task(owner.run())
+    for number in range(3):
+        await bus.create(f"{prefix}.signal.{number}", str(number).encode())
+
+    await owner.until(b"2")
+    running.cancel()
+
+    assert owner.seen == [b"0", b"1", b"2"]
+    assert failures == 2
