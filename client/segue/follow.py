@@ -96,11 +96,22 @@ class Scope:
 class Follower:
     """One reader of a scope; made for one pass."""
 
-    def __init__(self, bus: FactBus, journal: FactJournal, scope: Scope, *, clock: Clock) -> None:
+    def __init__(
+        self,
+        bus: FactBus,
+        journal: FactJournal,
+        scope: Scope,
+        *,
+        clock: Clock,
+        silence_s: float = _SILENCE_S,
+        queue: int = _QUEUE,
+    ) -> None:
         self._bus = bus
         self._journal = journal
         self._scope = scope
         self._clock = clock
+        self._silence_s = silence_s
+        self._queue = queue
         self._arrived: asyncio.Queue[Msg | RunEvent | None] = asyncio.Queue()
         self._position = 0
         self._epoch = ""
@@ -139,13 +150,13 @@ class Follower:
                     await subscription.unsubscribe()
 
     async def _on_live(self, message: Msg) -> None:
-        if self._arrived.qsize() < _QUEUE:
+        if self._arrived.qsize() < self._queue:
             self._arrived.put_nowait(message)
         else:
             self._suspect, self._owed = True, max(self._owed, _sequence(message))
 
     async def _on_delta(self, message: Msg) -> None:
-        if self._arrived.qsize() < _QUEUE:
+        if self._arrived.qsize() < self._queue:
             self._arrived.put_nowait(read_delta(self._scope.run, message.data))
 
     def _on_reconnect(self) -> None:
@@ -252,7 +263,7 @@ class Follower:
     async def _next_arrival(self) -> Msg | RunEvent | None:
         """Return what came next live; None when the journal shall be looked at instead."""
         try:
-            async with asyncio.timeout(_SILENCE_S):
+            async with asyncio.timeout(self._silence_s):
                 return await self._arrived.get()
         except TimeoutError:
             return None

@@ -292,7 +292,9 @@ class Run:
         """The answer to the start; None for a run that was looked up."""
         self._client = client
 
-    def events(self, after: str | None = None, *, deltas: bool = False) -> AsyncGenerator[RunEvent, None]:
+    def events(
+        self, after: str | None = None, *, deltas: bool = False
+    ) -> AsyncGenerator[RunEvent, None]:
         """Yield the run's events in order, from the start or after a cursor, until it has ended."""
         return self._client.events(after, run=self.id, deltas=deltas)
 

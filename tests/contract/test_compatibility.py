@@ -255,6 +255,26 @@ def test_variants_without_tags_are_told_apart_by_type() -> None:
     assert broken_between(Maybe, Never) == ["m: field `value` lost the variant `string`."]
 
 
+class Held(msgspec.Struct):
+    """A message that may hold an object without a tag."""
+
+    value: Typed | None = None
+
+
+class Loosened(msgspec.Struct):
+    """The same message, whose object is not typed any more."""
+
+    value: Untyped | None = None
+
+
+def test_an_object_without_a_tag_is_a_variant_by_its_form() -> None:
+    """Its fields are compared like those of any other object."""
+    assert broken_between(Held, Loosened) == [
+        "m: field `value<object>.items[]` changed from integer to anything.",
+        "m: field `value<object>.by_name` changed from a map to object.",
+    ]
+
+
 class Node(msgspec.Struct):
     """A message that holds its like."""
 

@@ -37,7 +37,8 @@ UrlOption = Annotated[
 ]
 NamespaceOption = Annotated[str, typer.Option(envvar="SEGUE_NAMESPACE", help="The tenant.")]
 DirOption = Annotated[
-    Path, typer.Option(envvar="SEGUE_DIR", help="The local stack's folder.", metavar="DIR")
+    Path,
+    typer.Option("--dir", envvar="SEGUE_DIR", help="The local stack's folder.", metavar="DIR"),
 ]
 RunArgument = Annotated[str, typer.Argument(help="The run's id.", metavar="RUN")]
 FileArgument = Annotated[

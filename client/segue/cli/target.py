@@ -90,7 +90,7 @@ async def session_of(shell: Shell, target: Target) -> AsyncIterator[Session]:
         f"no bus is configured and none answers at {address.url}: "
         f"starting the whole stack in {target.folder} for this run"
     )
-    plan = StackPlan(folder=target.folder.resolve(), namespace=target.namespace)
+    plan = StackPlan(folder=target.folder, namespace=target.namespace)
     async with shell.start_stack(plan, shell.say) as stack:
         shell.say(f"the stack is up; durability {stack.record().durability}")
         async with shell.connect(stack.nats_url, target.namespace) as client:

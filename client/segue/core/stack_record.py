@@ -14,9 +14,9 @@ class StackRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The HTTP API."""
     events_url: str = ""
     """The live streams."""
-    pids: dict[str, int] = {}  # noqa: RUF012 - msgspec copies empty defaults
+    pids: dict[str, int] = {}
     """Process ids by service."""
-    urls: dict[str, str] = {}  # noqa: RUF012 - msgspec copies empty defaults
+    urls: dict[str, str] = {}
     """Health addresses by service."""
     durability: str = ""
     """The durability profile, in words."""

@@ -78,7 +78,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     """When it started, Unix milliseconds; 0 before."""
     ended_ms: int = 0
     """When it ended, Unix milliseconds; 0 while it runs."""
-    rows: Mapping[str, Row] = {}  # noqa: RUF012 - msgspec copies empty defaults
+    rows: Mapping[str, Row] = {}
     """The steps by key, in the definition's order, then as they appear."""
     notes: tuple[str, ...] = ()
     """What a reader should know, each said once."""

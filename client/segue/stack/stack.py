@@ -111,9 +111,7 @@ class Stack:
 
     async def _start_broker(self) -> None:
         port = free_port(NATS_PORT)
-        program = await broker_program(
-            self.plan.folder, port=port, durability=self.plan.durability
-        )
+        program = await broker_program(self.plan.folder, port=port, durability=self.plan.durability)
         self.nats_url = f"nats://{LOOPBACK}:{port}"
         await self._supervise(program).wait_ready(_READY_S)
 
@@ -173,9 +171,10 @@ async def _started(stack: Stack) -> None:
 
 
 def _sentences(group: BaseExceptionGroup[SegueError]) -> list[str]:
-    sentences = []
+    sentences: list[str] = []
     for error in group.exceptions:
-        nested = isinstance(error, BaseExceptionGroup)
-        sentences += _sentences(error) if nested else [str(error)]
+        if isinstance(error, BaseExceptionGroup):
+            sentences += _sentences(error)
+        else:
+            sentences.append(str(error))
     return sentences
-

@@ -44,7 +44,7 @@ class Program:
 class Supervised:
     """One program, started again with growing waits whenever it dies."""
 
-    def __init__(  # noqa: PLR0913 - the process, its surroundings and who is told
+    def __init__(
         self,
         program: Program,
         *,
@@ -114,7 +114,7 @@ class Supervised:
                 f"starting it again in {delay_s:g} s (log: {self.log.path})"
             )
             await self._pause(delay_s)
-            self.restarts += 1
+            self.restarts += not self._stopping.is_set()
 
     async def _run_once(self) -> int:
         process = await asyncio.create_subprocess_exec(

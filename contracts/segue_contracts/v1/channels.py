@@ -24,7 +24,7 @@ PARAMETERS: Final[dict[str, str]] = {
     "n": "A number that tells events of one kind apart.",
     "id": "An id that tells events of one kind apart.",
     "service": "The service's name.",
-    "name": "What the telemetry is about, such as the instance or the provider.",
+    "state": "The instance's state.",
     "reason": "The typed reason.",
     "topic": "The user's own topic, one token or more.",
 }
@@ -92,13 +92,13 @@ CHANNELS: Final = (
     ),
     _event(
         "tel.service_state_changed",
-        f"{subjects.PREFIX}.<ns>.tel.<service>.<name>.service_state_changed",
+        f"{subjects.PREFIX}.<ns>.tel.<service>.service.<state>",
         telemetry.ServiceStateChanged,
         _SERVICES,
     ),
     _event(
         "tel.route_decided",
-        f"{subjects.PREFIX}.<ns>.tel.providers.<name>.route_decided",
+        f"{subjects.PREFIX}.<ns>.tel.providers.router.route_decided",
         telemetry.RouteDecided,
         ("providers",),
     ),
@@ -111,7 +111,8 @@ CHANNELS: Final = (
     Channel(
         name="timer",
         address=f"{subjects.PREFIX}.<ns>.timer.<shard>.<run>.<n>",
-        description="A schedule that the broker fires at its deadline.",
+        description="A schedule that the broker fires at its deadline `<n>`, or with `cancelled` "
+        "in its place the message that takes it back.",
         producers=_ORCHESTRATOR,
     ),
     Channel(

@@ -395,9 +395,7 @@ def template(subject: str) -> str:
             return f"{PREFIX}.<ns>.{kind}.<shard>.<run>.<n>"
         case ["segue", "v1", _, "delta" | "ctl" as kind, *_]:
             return f"{PREFIX}.<ns>.{kind}.<run>.<what>"
-        case ["segue", "v1", _, "tel", service, _, *event]:
-            return ".".join((PREFIX, "<ns>", "tel", service, "<name>", *event))
-        case ["segue", "v1", _, "cmd" | "dead" as kind, *rest]:
+        case ["segue", "v1", _, "cmd" | "tel" | "dead" as kind, *rest]:
             return ".".join((PREFIX, "<ns>", kind, *rest))
         case _:
             return "<other>"

@@ -13,7 +13,7 @@ from segue_events.shell.hub import Hub
 from segue_events.shell.meters import Meters
 from segue_events.shell.ports import OpenHistory
 from segue_shared.journal import Journal
-from segue_shared.service import Requires, Runtime
+from segue_shared.runtime import Requires, Runtime
 
 NAME: Final = "events"
 
@@ -28,7 +28,6 @@ class Events:
     def __init__(self, settings: Settings, runtime: Runtime, history: OpenHistory) -> None:
         self._drain_s = settings.drain_s
         self._runtime = runtime
-        self._tasks: list[asyncio.Task[None]] = []
         meters = Meters(runtime.metrics.registry)
         self._hub = Hub(
             meters, queue_frames=settings.queue_frames, max_viewers=settings.max_viewers
@@ -50,10 +49,8 @@ class Events:
     async def start(self) -> None:
         """Listen to the bus; from here on viewers are served."""
         await self._feed.open()
-        self._tasks = [
-            self._runtime.spawn(self._feed.beat(), name="feed_beat"),
-            self._runtime.spawn(self._feed.mend(), name="feed_mend"),
-        ]
+        self._runtime.spawn(self._feed.beat(), name="feed_beat")
+        self._runtime.spawn(self._feed.mend(), name="feed_mend")
 
     async def stop(self) -> None:
         """Say goodbye to all viewers, and stop listening."""
@@ -62,8 +59,6 @@ class Events:
                 await self._hub.close()
         except TimeoutError:
             _log.warning("viewers_left_behind", viewers=self._hub.count)
-        for task in self._tasks:
-            task.cancel()
         await self._feed.close()
 
 

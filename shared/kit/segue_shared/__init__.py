@@ -1,0 +1,1 @@
+"""What every Segue service is built with; it knows the frame of messages, and no domain."""

@@ -5,6 +5,7 @@ only where OpenTelemetry is installed and its SDK set up, as its own launcher do
 """
 
 import hashlib
+import importlib
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,9 +16,9 @@ import msgspec
 from segue_shared.ids import Ids
 
 try:
-    from opentelemetry import trace  # type: ignore[import-not-found] # optional
+    _otel: Any = importlib.import_module("opentelemetry.trace")
 except ImportError:
-    trace = None
+    _otel = None
 
 HEADER: Final = "traceparent"
 """The W3C Trace Context header; NATS headers carry it under the same name."""
@@ -95,23 +96,23 @@ def span(
         parent: The span that this one belongs to.
         attributes: Facts about it; never payloads.
     """
-    if trace is None:
+    if _otel is None:
         yield child(parent, ids)
         return
-    above = None if parent is None else trace.set_span_in_context(_foreign(parent))
-    tracer = trace.get_tracer("segue")
+    above = None if parent is None else _otel.set_span_in_context(_foreign(parent))
+    tracer = _otel.get_tracer("segue")
     with tracer.start_as_current_span(name, context=above, attributes=attributes) as running:
         yield _own(running.get_span_context()) if running.is_recording() else child(parent, ids)
 
 
 def _foreign(parent: TraceContext) -> Any:
     """Return another service's span in OpenTelemetry's form."""
-    return trace.NonRecordingSpan(
-        trace.SpanContext(
+    return _otel.NonRecordingSpan(
+        _otel.SpanContext(
             trace_id=int(parent.trace_id, 16),
             span_id=int(parent.span_id, 16),
             is_remote=True,
-            trace_flags=trace.TraceFlags(int(parent.sampled)),
+            trace_flags=_otel.TraceFlags(int(parent.sampled)),
         )
     )
 

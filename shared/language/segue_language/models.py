@@ -22,6 +22,7 @@ from segue_language.durations import format_duration, parse_duration
 
 MAX_STEPS: Final = 10_000
 MAX_KEY: Final = 128
+DEFAULT_PRIORITY: Final = "p2"
 KINDS: Final = ("agent", "llm", "pool", "uses", "workflow", "wait", "approval", "fleet")
 """The fields that say what a step does; a step has exactly one of them."""
 
@@ -282,7 +283,7 @@ class Step(_Model):
     """Whether what depends on the step goes on although it failed."""
     with_: Annotated[dict[str, JsonValue], Field(alias="with")] = {}
     """The values handed to it, templates among them."""
-    priority: Literal["p0", "p1", "p2", "p3"] = "p2"
+    priority: Literal["p0", "p1", "p2", "p3"] = DEFAULT_PRIORITY
     """The class in which it waits for a worker; p0 goes first."""
     output_schema: dict[str, JsonValue] | None = None
     """JSON Schema that the output must satisfy."""

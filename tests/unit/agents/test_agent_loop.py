@@ -188,24 +188,22 @@ def test_a_refusal_is_a_failure_in_the_model_s_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "code", "retryable"),
+    ("reason", "code", "again"),
     [
-        ("max_tokens", "answer_truncated", False),
-        ("context_window", "context_window", False),
-        ("refusal", "model_refused", False),
-        ("content_filter", "model_refused", False),
-        ("malformed", "answer_malformed", True),
-        ("pause", "answer_incomplete", True),
+        ("max_tokens", "answer_truncated", "no"),
+        ("context_window", "context_window", "no"),
+        ("refusal", "model_refused", "no"),
+        ("content_filter", "model_refused", "no"),
+        ("malformed", "answer_malformed", "yes"),
+        ("pause", "answer_incomplete", "yes"),
     ],
 )
-def test_an_answer_that_broke_off_does_not_count(
-    reason: StopReason, code: str, retryable: bool
-) -> None:
-    """It makes no turn, and is paid for all the same."""
+def test_an_answer_that_broke_off_does_not_count(reason: StopReason, code: str, again: str) -> None:
+    """It makes no turn, is paid for all the same, and may be worth another attempt."""
     result = answered(_after(), answers(Text(text="Half a"), stop=reason))
 
     assert isinstance(result, Fail)
-    assert (code, retryable) == (result.failure.code, result.failure.retryable)
+    assert (result.failure.code, result.failure.retryable) == (code, again == "yes")
     assert result.usage.model_calls == 1
 
 

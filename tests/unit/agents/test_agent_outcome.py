@@ -172,7 +172,7 @@ def test_the_writer_hands_on_one_report() -> None:
 
 
 def test_a_report_says_what_nobody_named() -> None:
-    """Without a repository, a branch or earlier results the header says so, and the table is left out."""
+    """Without a repository or branch the header says so; without results there is no table."""
     report = _finished(job=_writer({"depth": [1]}), model="").output["report"]
 
     assert report.startswith("# Review of the given results\n")

@@ -42,7 +42,7 @@ class ImportGraph(Struct, frozen=True, kw_only=True):
         return [self.labels[file] for file in longest_chain(self.labels, _targets(self.loading))]
 
 
-def build_graph(index: ModuleIndex, files: Mapping[str, Sequence[Import]]) -> ImportGraph:
+def build_graph(index: ModuleIndex, files: Mapping[str, list[Import]]) -> ImportGraph:
     """Resolve every import of every file."""
     loading: dict[tuple[str, str], int] = {}
     deferred: dict[tuple[str, str], int] = {}

@@ -65,7 +65,7 @@ class ToolReport(Struct, frozen=True, kw_only=True):
     """What the reader must know about the reach of the result."""
 
 
-def build_report(  # noqa: PLR0913 - one keyword for each field of the report
+def build_report(
     tool: str,
     *,
     summary: str,

@@ -50,7 +50,7 @@ def collect_reports(value: object) -> Iterator[Mapping[str, object]]:
     waiting = [value]
     while waiting:
         match waiting.pop():
-            case {"findings": list() | tuple()} as report:
+            case dict() as report if isinstance(report.get("findings"), list | tuple):
                 yield report
             case dict() as mapping:
                 waiting.extend(reversed(list(mapping.values())))

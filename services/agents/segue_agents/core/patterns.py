@@ -103,7 +103,10 @@ def _membership(node: ast.AST, place: Place, _: Mapping[str, str]) -> tuple[str,
         case ast.Compare(ops=[ast.In() | ast.NotIn()], comparators=[ast.List(elts=elements)]):
             if len(elements) < LONG_LITERAL:
                 return None
-            return "membership-in-loop", f"searches {len(elements)} elements on each turn; use a set"
+            return (
+                "membership-in-loop",
+                f"searches {len(elements)} elements on each turn; use a set",
+            )
         case ast.Compare(ops=[ast.In() | ast.NotIn()], comparators=[ast.Name(id=name)]):
             if not _is_steady(place, name, "list"):
                 return None
@@ -129,7 +132,9 @@ def _list_growth(node: ast.AST, place: Place, _: Mapping[str, str]) -> tuple[str
     match node:
         case ast.Assign(
             targets=[ast.Name(id=name)],
-            value=ast.BinOp(left=ast.Name(id=left), op=ast.Add(), right=ast.List() | ast.ListComp()),
+            value=ast.BinOp(
+                left=ast.Name(id=left), op=ast.Add(), right=ast.List() | ast.ListComp()
+            ),
         ) if place.loops and name == left:
             return (
                 "list-concatenation-in-loop",
@@ -197,7 +202,7 @@ def _deep_append(node: ast.AST, place: Place, _: Mapping[str, str]) -> tuple[str
         ):
             return (
                 "append-in-deep-loops",
-                f"appends inside {len(place.loops)} nested loops; the list grows with their product",
+                f"appends inside {len(place.loops)} loops; the list grows by their product",
             )
         case _:
             return None

@@ -58,7 +58,9 @@ def _depths(function: Function) -> tuple[int, int]:
     while waiting:
         node, loops, depth = waiting.pop()
         most_loops, deepest = max(most_loops, loops), max(deepest, depth)
-        waiting.extend((child, loops + more, depth + deeper) for child, more, deeper in _inner(node))
+        waiting.extend(
+            (child, loops + more, depth + deeper) for child, more, deeper in _inner(node)
+        )
     return most_loops, deepest
 
 

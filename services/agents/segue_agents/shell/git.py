@@ -40,9 +40,7 @@ async def git(root: Path, *arguments: str, timeout_s: float) -> bytes:
         ProcessTimedOutError: It took too long.
     """
     argv = ["git", *_SAFE_OPTIONS, *arguments]
-    finished = await run_process(
-        argv, cwd=root, timeout_s=timeout_s, environment=_SAFE_ENVIRONMENT
-    )
+    finished = await run_process(argv, cwd=root, timeout_s=timeout_s, environment=_SAFE_ENVIRONMENT)
     if finished.code and not finished.truncated:
         complaint = finished.stderr.decode(errors="replace").strip().splitlines()
         raise ProcessError(f"git {arguments[0]}: {complaint[0] if complaint else finished.code}")
@@ -86,7 +84,10 @@ async def recent_history(root: Path, *, timeout_s: float) -> tuple[History, str]
             timeout_s=timeout_s,
         )
     except ProcessTimedOutError:
-        return History(), "the git history takes too long to read; how often files change is unknown"
+        return (
+            History(),
+            "the git history takes too long to read; how often files change is unknown",
+        )
     except ProcessError:
         return History(), "there is no git history; how often files change is unknown"
     return read_churn(log.decode(errors="surrogateescape")), ""

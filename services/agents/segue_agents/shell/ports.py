@@ -77,12 +77,20 @@ class AgentBucket(Protocol):
 class Bench(Protocol):
     """Tools laid out for one task."""
 
-    specs: Mapping[str, ToolSpec]
-    """The tools by name."""
-    repository: str
-    """The repository they look at; empty when they need none."""
-    branch: str
-    """Its branch; empty when unknown."""
+    @property
+    def specs(self) -> Mapping[str, ToolSpec]:
+        """The tools by name."""
+        ...
+
+    @property
+    def repository(self) -> str:
+        """The repository they look at; empty when they need none."""
+        ...
+
+    @property
+    def branch(self) -> str:
+        """Its branch; empty when unknown."""
+        ...
 
     async def run(self, call: Invocation) -> ToolReport:
         """Do one call."""
@@ -92,8 +100,10 @@ class Bench(Protocol):
 class Toolbox(Protocol):
     """All tools there are."""
 
-    names: frozenset[str]
-    """The tools by name."""
+    @property
+    def names(self) -> frozenset[str]:
+        """The tools by name."""
+        ...
 
     async def bind(self, names: Sequence[str], given: Mapping[str, object]) -> Bench:
         """Lay out tools for a task with this input.

@@ -51,7 +51,7 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     }
 
 
-async def run_process(  # noqa: PLR0913 - one keyword for each bound
+async def run_process(
     argv: Sequence[str],
     *,
     cwd: Path,
@@ -78,15 +78,19 @@ async def run_process(  # noqa: PLR0913 - one keyword for each bound
         ProcessTimedOutError: It took too long.
     """
     process = await _start(argv, cwd, clean_environment(environment))
+    finished: Finished | None = None
     try:
         async with asyncio.timeout(timeout_s):
-            return await _converse(process, stdin, max_output)
+            finished = await _converse(process, stdin, max_output)
     except TimeoutError:
         raise ProcessTimedOutError(
             f"{Path(argv[0]).name} did not end within {timeout_s:g} s and was stopped"
         ) from None
     finally:
-        await _end(process)
+        if finished is None:
+            _kill(process)
+            await process.wait()
+    return finished
 
 
 async def _start(
@@ -106,9 +110,7 @@ async def _start(
         raise ProcessError(f"{argv[0]} cannot be started: {error.strerror}") from error
 
 
-async def _converse(
-    process: asyncio.subprocess.Process, stdin: bytes, max_output: int
-) -> Finished:
+async def _converse(process: asyncio.subprocess.Process, stdin: bytes, max_output: int) -> Finished:
     """Feed and read all three pipes at once, so that none of them can block the others."""
     _, (stdout, more_out), (stderr, more_err) = await asyncio.gather(
         _feed(process.stdin, stdin),
@@ -141,14 +143,7 @@ async def _read(
     return bytes(data), False
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        _kill(process)
-        await process.wait()
-
-
 def _kill(process: asyncio.subprocess.Process) -> None:
-    """Kill the group; its leader is not reaped yet, so the id cannot be anyone else's."""
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+    """Kill the group, also when only children of the program are left in it."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)

@@ -12,28 +12,27 @@ _log = structlog.get_logger()
 
 
 class Registry:
-    """The published manifests of one namespace."""
+    """The published manifests, by namespace."""
 
-    def __init__(self, bucket: AgentBucket, *, namespace: str) -> None:
+    def __init__(self, bucket: AgentBucket) -> None:
         self._bucket = bucket
-        self._namespace = namespace
 
-    async def publish(self, catalogue: Catalogue) -> None:
+    async def publish(self, namespace: str, catalogue: Catalogue) -> None:
         """Write the manifests of a catalogue; what is there already stays as it is."""
         for manifest in catalogue.manifests:
             value = encode(manifest.published())
-            key = f"{self._namespace}.{manifest.name}"
+            key = f"{namespace}.{manifest.name}"
             entry = await self._bucket.get(key)
             if entry is None or entry.value != value:
                 await self._bucket.put(key, value)
                 _log.info("agent_registered", agent=manifest.name, version=manifest.version)
 
-    async def listed(self) -> AgentList:
-        """Return all registered agents, by name."""
-        entries = [await self._bucket.get(key) for key in await self._bucket.keys(self._namespace)]
-        agents = [
-            msgspec.json.decode(entry.value, type=AgentManifest)
-            for entry in entries
-            if entry is not None
-        ]
-        return AgentList(agents=sorted(agents, key=lambda agent: agent.name))
+    async def listed(self, namespace: str) -> AgentList:
+        """Return all agents that are registered in a namespace, by name."""
+        keys = sorted(await self._bucket.keys(namespace))
+        entries = [await self._bucket.get(key) for key in keys]
+        return AgentList(agents=[_manifest(entry.value) for entry in entries if entry is not None])
+
+
+def _manifest(value: bytes) -> AgentManifest:
+    return msgspec.json.decode(value, type=AgentManifest)

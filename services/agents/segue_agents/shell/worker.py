@@ -18,11 +18,10 @@ from segue_contracts.envelope import Message, UndecodableError
 from segue_contracts.v1.steps import StepCancelled, StepCompleted, StepFailed, StepTimedOut
 from segue_contracts.v1.subjects import SubjectError
 from segue_contracts.v1.values import Failure, UsageTotals
-from segue_shared.clock import Clock
 from segue_shared.delivery import Delivery
 from segue_shared.errors import TransientError
-from segue_shared.ids import Ids
 from segue_shared.pull import Ack, Dead, Nak, Verdict
+from segue_shared.runtime import Runtime
 
 _log = structlog.get_logger()
 
@@ -39,29 +38,32 @@ class Worker:
     """Settles tasks: each gets one outcome, from here or from somewhere else.
 
     Args:
-        name: Who this process is.
-        check_s: How often a long attempt looks whether it is still wanted.
+        equipment: What attempts are carried out with.
+        runtime: Clock, ids, metrics, and who this process is.
+        publisher: How outcomes reach the bus.
+        journal: Where it is seen whether a task is still wanted.
+        cancellations: Hints that it is not.
+        check_s: How often a long attempt looks into the journal.
     """
 
-    def __init__(  # noqa: PLR0913 - the composition root hands in every part by name
+    def __init__(
         self,
         equipment: Equipment,
         *,
+        runtime: Runtime,
         publisher: Publisher,
         journal: JournalReader,
         cancellations: Cancellations,
-        clock: Clock,
-        ids: Ids,
-        name: str,
         check_s: float,
     ) -> None:
         self._with = equipment
         self._publisher = publisher
         self._journal = journal
         self._cancellations = cancellations
-        self._clock = clock
-        self._ids = ids
-        self._name = name
+        self._clock = runtime.clock
+        self._ids = runtime.ids
+        self._metrics = runtime.metrics
+        self._name = runtime.settings.instance
         self._check_s = check_s
 
     async def handle(self, delivery: Delivery) -> Verdict:
@@ -70,6 +72,13 @@ class Worker:
         Raises:
             TransientError: The bus or a store is away; the task shall come again.
         """
+        with self._metrics.message(delivery.subject, delivered=delivery.delivered):
+            verdict = await self._handle(delivery)
+        if isinstance(verdict, Dead):
+            self._metrics.dead_letter(verdict.reason)
+        return verdict
+
+    async def _handle(self, delivery: Delivery) -> Verdict:
         worker = f"{self._name}/{self._ids.unique()}"
         try:
             ticket = read_ticket(delivery.subject, delivery.data, worker=worker)
@@ -114,6 +123,8 @@ class Worker:
         """Work until there is an outcome, the deadline is there, or nobody wants it any more."""
         attempt = Attempt(ticket, self._with)
         with self._cancellations.watching(ticket.place) as hint:
+            if hint.is_set():
+                return _given_up("cancelled", attempt.usage)
             work = asyncio.create_task(self._work(ticket, attempt))
             watch = asyncio.create_task(self._watch(ticket.place, hint))
             tell = asyncio.create_task(self._tell(ticket))

@@ -139,18 +139,19 @@ def _survey(root: Path, listed: list[str] | None) -> _Survey:
     paths = _walked(root) if listed is None else _plain(root, listed)
     names: list[str] = []
     files: list[str] = []
-    large = binary = 0
+    large = 0
     notes: list[str] = []
     for name, size in paths:
+        if not _is_utf8(name):
+            notes = notes or ["files whose names are not UTF-8 were left out"]
+            continue
         if len(names) == MAX_FILES:
             notes.append(f"only the first {MAX_FILES} files of the repository were looked at")
             break
         names.append(name)
         if size > MAX_BYTES:
             large += 1
-        elif _is_binary(root / name):
-            binary += 1
-        else:
+        elif not _is_binary(root / name):
             files.append(name)
     if large:
         notes.append(f"{large} files of more than 1 MiB were left out")
@@ -197,6 +198,11 @@ def _plain_size(path: Path) -> int | None:
     except (OSError, ValueError):
         return None
     return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+def _is_utf8(name: str) -> bool:
+    """Tell whether a name can travel in JSON; others come with lone surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def _is_binary(path: Path) -> bool:

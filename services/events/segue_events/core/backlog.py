@@ -16,9 +16,6 @@ class Backlog:
         self.dropped = 0
         """Deltas that gave way so far."""
 
-    def __len__(self) -> int:
-        return len(self._frames)
-
     def offer(self, frame: Frame) -> None:
         """Take a frame, or note that there is no room for it."""
         if self.overflowed:

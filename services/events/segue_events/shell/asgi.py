@@ -1,16 +1,12 @@
 """ASGI: how do the service's answers reach an HTTP server?"""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Final
 
 from segue_events.core import problems
 from segue_events.core.problems import ProblemError
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
+from segue_shared.http import Message, Receive, Send
 
 _STREAM_HEADERS: Final = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -71,7 +67,7 @@ async def until_gone(receive: Receive) -> None:
         pass
 
 
-def headers_of(scope: Scope) -> dict[str, str]:
+def headers_of(scope: Message) -> dict[str, str]:
     """Return the request's headers by lower-case name."""
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
 

@@ -12,9 +12,6 @@ from segue_events.core.resume import Bounds, Start
 from segue_events.settings import Settings
 from segue_events.shell.asgi import (
     EventStream,
-    Receive,
-    Scope,
-    Send,
     StuckError,
     answer,
     headers_of,
@@ -26,6 +23,7 @@ from segue_events.shell.ports import History, OpenHistory
 from segue_events.shell.viewer import Viewer
 from segue_shared.clock import Clock
 from segue_shared.errors import SegueError
+from segue_shared.http import Message, Receive, Send
 from segue_shared.ids import Ids
 from segue_shared.journal import StoredMessage
 
@@ -46,16 +44,17 @@ class Endpoint:
         self._clock = clock
         self._ids = ids
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008})
             return
         try:
             await self._serve(self._read(scope), receive, send)
         except ProblemError as problem:
             await answer(send, problem)
 
-    def _read(self, scope: Scope) -> StreamRequest:
+    def _read(self, scope: Message) -> StreamRequest:
         wanted = request.read(
             scope["path"],
             scope["query_string"].decode("latin-1"),
@@ -75,12 +74,15 @@ class Endpoint:
         try:
             await self._stream(wanted, viewer, send)
         except StuckError:
-            _log.info("viewer_stuck", run=wanted.run)
+            viewer.end("stuck")
+        except ProblemError:
+            viewer.end("refused")
+            raise
         finally:
             gone.cancel()
             await asyncio.gather(gone, return_exceptions=True)
             self._hub.leave(viewer)
-            _log.debug("viewer_left", run=wanted.run, why=viewer.ending or "stuck")
+            _log.debug("viewer_left", run=wanted.run, why=viewer.ending)
 
     async def _stream(self, wanted: StreamRequest, viewer: Viewer, send: Send) -> None:
         epoch = self._hub.epoch

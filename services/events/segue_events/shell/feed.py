@@ -24,7 +24,7 @@ _SEQUENCE: Final = "Nats-Sequence"
 class Feed:
     """One subscription to all facts and one to all deltas, watched for losses."""
 
-    def __init__(  # noqa: PLR0913 - keyword-only: what the feed is made of
+    def __init__(
         self,
         *,
         bus: FeedBus,
@@ -62,11 +62,12 @@ class Feed:
         self._end_callback = self._bus.on_reconnect(self._on_reconnect)
 
     async def close(self) -> None:
-        """Stop listening."""
+        """Stop listening; again does nothing."""
         if self._end_callback is not None:
             self._end_callback()
-        for subscription in self._subscriptions:
-            await subscription.unsubscribe()
+            self._end_callback = None
+        while self._subscriptions:
+            await self._subscriptions.pop().unsubscribe()
 
     async def beat(self) -> None:
         """Give signs of life, and look whether the journal holds what the feed has not seen."""

@@ -139,7 +139,7 @@ class Follower:
 
     async def _say_why(self) -> None:
         match self._viewer.ending:
-            case None | "gone":
+            case None | "gone" | "stuck" | "refused":
                 pass
             case "lagged":
                 await self._write(frames.notice("stream.lagged", "too_slow"))

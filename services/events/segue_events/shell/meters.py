@@ -32,7 +32,7 @@ class Meters:
     def left(self, viewer: Viewer) -> None:
         """Count a viewer who has gone, and what it did not get."""
         self.viewers.dec()
-        self._endings.labels(viewer.ending or "stuck").inc()
+        self._endings.labels(viewer.ending or "failed").inc()
         self._dropped.inc(viewer.backlog.dropped)
 
     def rejoin(self, why: str) -> None:

@@ -6,7 +6,9 @@ from typing import Literal
 from segue_events.core.backlog import Backlog
 from segue_events.core.frames import Frame
 
-Ending = Literal["gone", "ended", "shutdown", "lagged", "journal_changed", "unavailable"]
+Ending = Literal[
+    "gone", "stuck", "refused", "ended", "shutdown", "lagged", "journal_changed", "unavailable"
+]
 """Why a stream is over."""
 
 

@@ -1,0 +1,1 @@
+"""The shell: how do requests become commands, and streams pass through?"""

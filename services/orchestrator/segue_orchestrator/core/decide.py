@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from segue_contracts.v1.values import Failure, UsageTotals
-from segue_language import ExpressionError, Scope, render, truthy
+from segue_language import ExpressionError, Scope, render, render_prompt, truthy
 from segue_orchestrator.core.effects import (
     Abandon,
     Arm,
@@ -107,10 +107,22 @@ def _dispatch(
     return Dispatch(
         step=step,
         attempt=attempt,
-        input=render(step.input, scope) if step.input else {},
+        input=_input(step, scope),
         not_before_ms=not_before_ms,
         deadline_ms=begins_ms + step.timeout_ms if step.timeout_ms else 0,
     )
+
+
+def _input(step: StepPlan, scope: Scope) -> Mapping[str, Any]:
+    """Return what a task is given: the rendered `with`, and for a model call its prompt."""
+    values = {name: render(template, scope) for name, template in step.input.items()}
+    if step.prompt is None:
+        return values
+    inner = Scope(inputs=scope.inputs, outputs=scope.outputs, values=values)
+    prompt = step.prompt
+    texts = {"prompt": prompt.prompt, "system": prompt.system}
+    filled = {name: render_prompt(text, inner) for name, text in texts.items() if text}
+    return {**values, **filled, "responseType": prompt.response_type}
 
 
 def retry_at_ms(state: RunState, step: StepPlan, current: StepState) -> int:
@@ -225,7 +237,8 @@ def _end_if_settled(
         return ()
     try:
         scope = _scope(state, plan, plan.output_reads, known)
-        output = render(plan.outputs, scope)
+        rendered = {name: render(template, scope) for name, template in plan.outputs.items()}
+        output = rendered if plan.outputs else dict(scope.outputs)
         effects.append(End(status="completed", output=output, usage=usage))
     except ExpressionError as error:
         effects.append(Park("expression_failed", f"outputs: {error}"))

@@ -8,6 +8,7 @@ import msgspec
 from segue_contracts.envelope import Message
 from segue_contracts.payload import Value
 from segue_contracts.v1 import subjects
+from segue_contracts.v1.registry import OUTCOME_OF
 from segue_contracts.v1.runs import RunEnded, RunParked
 from segue_contracts.v1.steps import StepCancelled, StepScheduled, StepSkipped, StepTimedOut
 from segue_orchestrator.core.effects import Abandon, Dispatch, End, Park, Skip, TimeOut
@@ -73,17 +74,20 @@ def fact_of(effect: Durable, state: RunState, value: Value) -> Fact:
 
 def _settled(effect: Skip | TimeOut | Abandon, state: RunState, prefix: str) -> Fact:
     """Return the outcome that the engine itself gives an attempt."""
+    body: StepSkipped | StepTimedOut | StepCancelled
     match effect:
-        case Skip(step, reason):
-            attempt, status, body = 1, "skipped", StepSkipped(reason=reason)
-        case TimeOut(step, attempt, error):
-            status, body = "timed_out", StepTimedOut(error=error)
-        case Abandon(step, attempt, reason):
-            status, body = "cancelled", StepCancelled(reason=reason)
+        case Skip(_, reason):
+            body = StepSkipped(reason=reason)
+        case TimeOut(_, _, error):
+            body = StepTimedOut(error=error)
+        case Abandon(_, _, reason):
+            body = StepCancelled(reason=reason)
+    attempt = 1 if isinstance(effect, Skip) else effect.attempt
+    token = effect.step.token
     return Fact(
-        subject=subjects.outcome(prefix, step.token, attempt, status),
-        guard=subjects.outcome_guard(prefix, step.token, attempt),
-        about=f"{state.run}/{step.key}",
+        subject=subjects.outcome(prefix, token, attempt, OUTCOME_OF[type(body)]),
+        guard=subjects.outcome_guard(prefix, token, attempt),
+        about=f"{state.run}/{effect.step.key}",
         body=body,
     )
 

@@ -26,6 +26,8 @@ StepStatus = Literal[
 ]
 
 SETTLED: Final = frozenset({"completed", "failed", "timed_out", "cancelled", "skipped"})
+_NO_USAGE: Final = UsageTotals()
+_NO_VALUE: Final = Value()
 IN_FLIGHT: Final = frozenset({"scheduled", "running"})
 
 
@@ -68,7 +70,7 @@ class StepState:
     error: Failure | None = None
     reason: str = ""
     """Why it was skipped."""
-    usage: UsageTotals = UsageTotals()
+    usage: UsageTotals = _NO_USAGE
     """What all its attempts used."""
     provider: str = ""
     """Who answered last."""
@@ -83,7 +85,7 @@ class RunState:
     workflow: str = ""
     definition: str = ""
     """The definition's hash; empty until `started` was folded."""
-    inputs: Value = Value()
+    inputs: Value = _NO_VALUE
     start_seq: int = 0
     """Stream sequence of `started`."""
     started_ms: int = 0

@@ -1,7 +1,7 @@
 """Admission: how does a request become a run, once and for ever?"""
 
 import hashlib
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -14,6 +14,7 @@ from segue_contracts.v1.events import frame
 from segue_contracts.v1.runs import RunStarted
 from segue_language import Parsed, Workflow, bind_inputs, parse, unsupported
 from segue_orchestrator.core.messages import SOURCE
+from segue_orchestrator.core.plan import SUPPORTED
 from segue_orchestrator.shell.definitions import Definitions
 from segue_shared.bus import Bus, Stored
 from segue_shared.clock import Clock, rfc3339
@@ -22,10 +23,6 @@ from segue_shared.ids import Ids
 from segue_shared.journal import Journal
 from segue_shared.keyvalue import KeyValue
 from segue_shared.payloads import Payloads
-
-SUPPORTED: Final = frozenset({"agent", "llm", "pool"})
-"""The step kinds that this engine runs."""
-
 
 class _Claim(msgspec.Struct, frozen=True):
     """What an idempotency key stands for."""
@@ -73,7 +70,7 @@ class Admission:
         if parsed.workflow is not None:
             problems += unsupported(parsed, SUPPORTED)
         if problems or parsed.workflow is None:
-            raise _invalid(parsed, problems)
+            raise _invalid(problems)
         return parsed.workflow
 
     async def known_agents(self, namespace: str) -> frozenset[str]:
@@ -169,7 +166,7 @@ class Admission:
         )
 
 
-def _invalid(parsed: Parsed, problems: list[Any]) -> RefusedError:
+def _invalid(problems: list[Any]) -> RefusedError:
     count = len(problems)
     return RefusedError(
         Refused(

@@ -85,15 +85,11 @@ def _open_tools(request: ChatRequest) -> list[Tool]:
     return [
         tool
         for tool in request.tools
-        if tool.kind != "server"
-        and tool.name not in used
-        and (named is None or tool.name in named)
+        if tool.kind != "server" and tool.name not in used and (named is None or tool.name in named)
     ]
 
 
-def _arguments(
-    tool: Tool, material: Sequence[Material]
-) -> tuple[dict[str, object], list[str]]:
+def _arguments(tool: Tool, material: Sequence[Material]) -> tuple[dict[str, object], list[str]]:
     """Fill a tool's required parameters by name; return them and the names left empty."""
     declared = tool.parameters.get("properties")
     properties = declared if isinstance(declared, dict) else {}
@@ -114,9 +110,7 @@ class _Nothing:
     """No value at all, not even null."""
 
 
-def _find(
-    name: str, schema: Mapping[str, object], material: Sequence[Material]
-) -> object:
+def _find(name: str, schema: Mapping[str, object], material: Sequence[Material]) -> object:
     for one in material:
         for value in one.values:
             for found in mappings(value):

@@ -69,9 +69,7 @@ def request_of(task: StepScheduled, given: object) -> ChatRequest:
         model=task.model or read.text("model"),
         deadline_ms=task.deadline_ms,
         messages=_messages(read),
-        output=OutputOptions(
-            max_tokens=read.whole_number("maxTokens"), format=_format(read)
-        ),
+        output=OutputOptions(max_tokens=read.whole_number("maxTokens"), format=_format(read)),
         sampling=Sampling(temperature=read.number("temperature")),
         stream=StreamOptions(on=True),
         route=RouteOptions(order=[provider] if provider else []),

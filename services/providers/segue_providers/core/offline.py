@@ -102,7 +102,9 @@ def _text_draft(request: ChatRequest, text: str) -> _Draft:
 
 
 def _skipped(todo: Plan) -> Blocks:
-    return [[f"- {sentence}" for sentence in todo.skipped]] if todo.skipped else []
+    if not todo.skipped:
+        return []
+    return [["## Not called"], [f"- {sentence}" for sentence in todo.skipped]]
 
 
 # What tools answered.
@@ -123,6 +125,8 @@ def _overview(answered: Sequence[ToolResult], reports: Sequence[Report]) -> Bloc
     failed = [code(one.name) for one in answered if one.is_error]
     words = f"{_count(len(answered) - len(failed), 'tool')} answered"
     words += f", {len(failed)} failed: {', '.join(failed)}." if failed else "."
+    if left_out := sum(report.truncated for report in reports):
+        words += f" They left out {_count(left_out, 'finding')}, which the table does not count."
     blocks = [["## Overview"], [words], severity_table(total(reports))]
     return [block for block in blocks if block]
 

@@ -160,9 +160,7 @@ def _target(request: ChatRequest, provider: Provider, wanted: Sequence[Provider]
     return Target(provider=provider.name, model=request.model if bare else "")
 
 
-def _impossible(
-    wanted: Sequence[Provider], usable: Sequence[Provider]
-) -> tuple[CallAttempt, ...]:
+def _impossible(wanted: Sequence[Provider], usable: Sequence[Provider]) -> tuple[CallAttempt, ...]:
     """Record the preferred providers that this installation lacks, before the first usable one."""
     ahead = wanted[: wanted.index(usable[0])] if usable and usable[0] in wanted else wanted
     lacking = [one for one in ahead if obstacle(one)]

@@ -36,7 +36,7 @@ class Shaper:
 
     def build(self) -> object:
         """Return the value of the whole schema."""
-        return self._value(self.root, ())
+        return self._value(self._document, ())
 
     def _value(self, schema: Schema, path: tuple[str, ...]) -> object:
         shape = self._resolved(schema, len(path))
@@ -62,9 +62,7 @@ class Shaper:
     def _object(self, schema: Schema, path: tuple[str, ...]) -> dict[str, object]:
         properties = _mapping(schema.get("properties"))
         names = map(str, _sequence(schema.get("required")))
-        return {
-            name: self._value(_mapping(properties.get(name)), (*path, name)) for name in names
-        }
+        return {name: self._value(_mapping(properties.get(name)), (*path, name)) for name in names}
 
     def _array(self, schema: Schema, path: tuple[str, ...]) -> list[object]:
         least = min(int(_number(schema, "minItems", 0)), MAX_NODES)

@@ -39,14 +39,10 @@ def read_package(text: str) -> Manifest:
         raise MalformedError("is no JSON object")
     lines = text.splitlines()
     declared = [item for section in _SECTIONS for item in _section(document, section, lines)]
-    return Manifest(
-        ecosystem="node", declared=tuple(declared), locks=LOCKS if declared else ()
-    )
+    return Manifest(ecosystem="node", declared=tuple(declared), locks=LOCKS if declared else ())
 
 
-def _section(
-    document: Mapping[str, object], section: str, lines: Sequence[str]
-) -> list[Declared]:
+def _section(document: Mapping[str, object], section: str, lines: Sequence[str]) -> list[Declared]:
     table = document.get(section)
     if not isinstance(table, dict):
         return []

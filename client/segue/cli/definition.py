@@ -1,0 +1,75 @@
+"""The definition: what is in the file, and is it valid, before anything is started?"""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from segue.cli.failures import InvalidDefinitionError, UsageError
+from segue.core.inputs import parse_context
+from segue_language.models import Workflow
+from segue_language.parse import Parsed, parse_bytes
+
+STDIN = "-"
+_MAX_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Definition:
+    """A file that was read."""
+
+    file: str
+    """Its name, for problems."""
+    data: bytes
+    """Its content."""
+
+    def parse(self, inputs: Mapping[str, object] | None = None) -> Parsed:
+        """Check it, and the inputs with it when they are given."""
+        return parse_bytes(self.data, file=self.file, inputs=inputs)
+
+    def valid(self, inputs: Mapping[str, object] | None = None) -> Workflow:
+        """Return the workflow.
+
+        Raises:
+            InvalidDefinitionError: With all problems.
+        """
+        parsed = self.parse(inputs)
+        if parsed.workflow is None or parsed.problems:
+            raise InvalidDefinitionError([problem.render() for problem in parsed.problems])
+        return parsed.workflow
+
+    @property
+    def text(self) -> str:
+        """The content as text; only for a valid one."""
+        return self.data.decode()
+
+
+def read_definition(file: str) -> Definition:
+    """Read a definition's file, or standard input for `-`.
+
+    Raises:
+        UsageError: It cannot be read, or is larger than any definition may be.
+    """
+    if file == STDIN:
+        return Definition(file="<stdin>", data=sys.stdin.buffer.read(_MAX_BYTES + 1))
+    try:
+        with Path(file).open("rb") as source:
+            return Definition(file=file, data=source.read(_MAX_BYTES + 1))
+    except OSError as error:
+        raise UsageError(f"{file}: {error.strerror}") from error
+
+
+def read_context(text: str) -> dict[str, object]:
+    """Read `--context`: a JSON object, or `@file` that holds one.
+
+    Raises:
+        ContextError: It is no JSON object; with the position.
+        UsageError: The file cannot be read.
+    """
+    if not text.startswith("@"):
+        return parse_context(text)
+    path = Path(text[1:])
+    try:
+        return parse_context(path.read_text(encoding="utf-8"), source=str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--context {text}: {error}") from error

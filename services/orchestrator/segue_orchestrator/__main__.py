@@ -1,0 +1,11 @@
+"""The process: `python -m segue_orchestrator`."""
+
+from segue_contracts.v1.service_state import state_event
+from segue_contracts.v1.subjects import template
+from segue_orchestrator.app import NAME, REQUIRES, build
+from segue_orchestrator.settings import Settings
+from segue_shared.service import Vocabulary, run
+
+if __name__ == "__main__":
+    vocabulary = Vocabulary(template=template, state_event=state_event)
+    raise SystemExit(run(NAME, Settings, build, requires=REQUIRES, vocabulary=vocabulary))

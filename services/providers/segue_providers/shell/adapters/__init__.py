@@ -1,0 +1,1 @@
+"""Adapters: how is each provider spoken to?"""

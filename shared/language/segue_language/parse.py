@@ -1,0 +1,218 @@
+"""Is this text a workflow, and if not, what is wrong with it, and where?"""
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import ValidationError
+
+from segue_language.checks import Outline, check
+from segue_language.dialects import Canonical, to_canonical
+from segue_language.explain import explain
+from segue_language.features import missing_features
+from segue_language.json_source import SlowPathError, read_json, read_quickly
+from segue_language.models import MAX_STEPS, Workflow
+from segue_language.problems import Finding, Path, Problem, closest, pointer
+from segue_language.source import (
+    MAX_BYTES,
+    START,
+    Flaw,
+    Mark,
+    Source,
+    UnreadableError,
+    mark_at,
+)
+from segue_language.yaml_source import read_yaml
+
+DEFAULT_FILE: Final = "<definition>"
+MAX_PROBLEMS: Final = 500
+_KIND_CODES: Final = frozenset({"no_kind", "no_action", "unknown_type"})
+_JSON_START = re.compile(r"\s*[{\[]\s*(?:[\"{}\[\]]|\Z)")
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A workflow, or everything that is wrong with it."""
+
+    workflow: Workflow | None
+    """The workflow, if nothing is wrong."""
+    problems: tuple[Problem, ...]
+    """What is wrong, in the order of the text."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A text that was read; its positions are found when something is wrong."""
+
+    text: str
+    file: str
+    value: object
+    source: Source | None
+
+    def positions(self) -> Source:
+        return self.source or read_json(self.text)
+
+
+def parse_bytes(
+    data: bytes,
+    *,
+    file: str = DEFAULT_FILE,
+    known_agents: Collection[str] | None = None,
+    inputs: Mapping[str, object] | None = None,
+    supported: frozenset[str] | None = None,
+) -> Parsed:
+    """Parse the bytes of a file, which must be UTF-8; otherwise like `parse`."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode(errors="replace")
+        message = f"the byte 0x{data[error.start]:02x} is no UTF-8; save the file as UTF-8"
+        return _refused(file, Flaw(mark_at(before, len(before)), "invalid_utf8", message))
+    return parse(text, file=file, known_agents=known_agents, inputs=inputs, supported=supported)
+
+
+def parse(
+    text: str,
+    *,
+    file: str = DEFAULT_FILE,
+    known_agents: Collection[str] | None = None,
+    inputs: Mapping[str, object] | None = None,
+    supported: frozenset[str] | None = None,
+) -> Parsed:
+    """Parse a definition in YAML or JSON, in the canonical form or a dialect.
+
+    It never raises on bad input: everything that is wrong is a problem with its position.
+
+    Args:
+        text: The definition.
+        file: Its name in problems; `.json`, `.yaml` and `.yml` decide how it is read.
+        known_agents: The agents there are; others are problems then.
+        inputs: The inputs of a run; they are checked then.
+        supported: What the engine can run, out of `FEATURES`; other constructs are problems then.
+    """
+    try:
+        document = _read(text.removeprefix("\ufeff"), file)
+    except UnreadableError as error:
+        return _refused(file, error.flaw)
+    canonical = to_canonical(document.value)
+    findings = [*canonical.findings]
+    workflow = None
+    steps = canonical.value.get("steps") if isinstance(canonical.value, dict) else None
+    if not isinstance(canonical.value, dict):
+        findings.append(_no_mapping(canonical.value))
+    elif isinstance(steps, list) and len(steps) > MAX_STEPS:
+        message = f"a workflow has at most {MAX_STEPS:,} steps, this one {len(steps):,}"
+        findings.append(Finding(path=("steps",), code="too_many_steps", message=message))
+    else:
+        outline = Outline.of(canonical.value)
+        findings += check(outline, known_agents=known_agents, given=inputs, typed=_typed(canonical))
+        workflow = _validate(canonical, findings)
+    if workflow is not None and supported is not None:
+        findings += missing_features(workflow, supported)
+    if not findings and not (document.source and document.source.flaws):
+        return Parsed(workflow, ())
+    return Parsed(None, _problems(document, canonical, findings))
+
+
+def _read(text: str, file: str) -> _Text:
+    _check_size(text)
+    start = text.lstrip(" \t\r\n")[:1]
+    if start in ("{", "["):
+        try:
+            return _Text(text, file, read_quickly(text), None)
+        except SlowPathError:
+            pass
+    source = read_json(text) if _is_json(text, file) else read_yaml(text)
+    return _Text(text, file, source.value, source)
+
+
+def _is_json(text: str, file: str) -> bool:
+    """Tell which reader names the faults: by the file's name, else by how the text begins."""
+    if file.endswith((".yaml", ".yml")):
+        return False
+    return file.endswith(".json") or _JSON_START.match(text) is not None
+
+
+def _check_size(text: str) -> None:
+    try:
+        size = len(text) if text.isascii() else len(text.encode())
+    except UnicodeEncodeError as error:
+        message = "half of a surrogate pair is no character"
+        raise UnreadableError(Flaw(mark_at(text, error.start), "invalid_text", message)) from error
+    if size > MAX_BYTES:
+        message = f"the definition has {size:,} bytes; at most {MAX_BYTES:,} are read"
+        raise UnreadableError(Flaw(START, "too_large", message))
+
+
+def _no_mapping(value: object) -> Finding:
+    empty = value is None
+    message = (
+        "the document is empty" if empty else "a workflow is a mapping with 'name' and 'steps'"
+    )
+    return Finding(path=(), code="empty" if empty else "not_a_mapping", message=message)
+
+
+def _typed(canonical: Canonical) -> set[int]:
+    """Return the steps about whose kind the dialect has a finding."""
+    faulty = [finding.path for finding in canonical.findings if finding.code in _KIND_CODES]
+    if not faulty:
+        return set()
+    at = len(canonical.origin(("steps",)))
+    return {part for part in (path[at] for path in faulty) if isinstance(part, int)}
+
+
+def _validate(canonical: Canonical, findings: list[Finding]) -> Workflow | None:
+    try:
+        return Workflow.model_validate(canonical.value, by_alias=True, by_name=False)
+    except ValidationError as error:
+        findings += explain(error, canonical.origin)
+        return None
+
+
+def _refused(file: str, flaw: Flaw) -> Parsed:
+    return Parsed(None, (_problem(file, flaw.mark, flaw.path, flaw.code, flaw.message),))
+
+
+def _problem(
+    file: str, mark: Mark, path: Path, code: str, message: str, suggestion: str = ""
+) -> Problem:
+    return Problem(
+        file=file,
+        line=mark.line,
+        column=mark.column,
+        pointer=pointer(path),
+        code=code,
+        message=message,
+        suggestion=suggestion,
+    )
+
+
+def _problems(
+    document: _Text, canonical: Canonical, findings: list[Finding]
+) -> tuple[Problem, ...]:
+    source = document.positions()
+    problems = [
+        *(_problem(document.file, f.mark, f.path, f.code, f.message) for f in source.flaws),
+        *_placed(document.file, source, canonical, findings),
+    ]
+    problems.sort(key=lambda problem: (problem.line, problem.column, problem.code))
+    if len(problems) > MAX_PROBLEMS:
+        message = f"{len(problems) - MAX_PROBLEMS:,} more problems follow"
+        first = problems[MAX_PROBLEMS]
+        mark = Mark(first.line, first.column)
+        last = _problem(document.file, mark, (), "more_problems", message)
+        return (*problems[:MAX_PROBLEMS], last)
+    return tuple(problems)
+
+
+def _placed(
+    file: str, source: Source, canonical: Canonical, findings: list[Finding]
+) -> Iterator[Problem]:
+    for number, finding in enumerate(findings):
+        path = finding.path if finding.written else canonical.origin(finding.path)
+        mark = source.spot.locate(path, at_key=finding.at_key)
+        suggestion = ""
+        if number < MAX_PROBLEMS:
+            suggestion = closest(finding.wrong, finding.candidates)
+        yield _problem(file, mark, path, finding.code, finding.message, suggestion)

@@ -1,0 +1,280 @@
+"""The command server on a real broker: does it answer whatever else waits?"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from segue_contracts.envelope import Message
+from segue_shared.bus import Bus
+from segue_shared.clock import SystemClock
+from segue_shared.commands import CommandServer, Context
+from segue_shared.errors import BusUnavailableError, RefusedError, TimedOutError
+from segue_shared.health import Health
+from segue_shared.ids import SystemIds
+from segue_shared.metrics import Metrics
+from segue_shared.runtime import Runtime
+from segue_shared.settings import ServiceSettings
+from segue_testing.broker import Broker, running_broker
+
+
+class Greet(Message, frozen=True, kw_only=True):
+    """A request in these tests."""
+
+    size: int = 0
+
+
+class Greeting(Message, frozen=True, kw_only=True):
+    """A result in these tests."""
+
+    text: str
+    who: str = ""
+
+
+@dataclass
+class Verb:
+    """A command of these tests."""
+
+    verb: str
+    service: str = "greeter"
+    request: type = Greet
+    result: type = Greeting
+
+    @property
+    def everywhere(self) -> str:
+        """The pattern it is asked on."""
+        return f"segue.v1.*.cmd.greeter.{self.verb}"
+
+    @property
+    def subject(self) -> str:
+        """Where a tenant asks."""
+        return f"segue.v1.acme.cmd.greeter.{self.verb}"
+
+
+QUICK, SLOW = Verb("quick"), Verb("slow")
+
+
+@dataclass
+class Greeter:
+    """A service with a quick and a slow command."""
+
+    url: str
+    name: str = "greeter-1"
+    drain_s: float = 5.0
+    inbox_prefix: str = ""
+    entered: int = 0
+    leave: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.settings = ServiceSettings(
+            nats_url=self.url,
+            instance=self.name,
+            drain_s=self.drain_s,
+            inbox_prefix=self.inbox_prefix,
+        )
+        self.runtime = Runtime(
+            settings=self.settings,
+            bus=Bus(),
+            clock=SystemClock(),
+            ids=SystemIds(),
+            metrics=Metrics("greeter"),
+            health=Health(),
+        )
+        self.server = CommandServer(self.runtime)
+        self.server.add(QUICK, QUICK.everywhere, self.quick)
+        self.server.add(SLOW, SLOW.everywhere, self.slow)
+
+    async def quick(self, request: Greet, context: Context) -> Greeting:
+        """Answer at once."""
+        return Greeting(text=context.namespace + "x" * request.size, who=self.name)
+
+    async def slow(self, request: Greet, context: Context) -> Greeting:
+        """Answer when told to."""
+        self.entered += 1
+        await self.leave.wait()
+        return Greeting(text="done", who=self.name)
+
+
+@pytest.fixture
+async def greeter(broker: Broker) -> AsyncIterator[Greeter]:
+    """A running service."""
+    running = Greeter(broker.url)
+    await running.server.start()
+    yield running
+    running.leave.set()
+    await running.server.stop()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let messages arrive until something holds."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - counts tell of themselves to nobody
+            await asyncio.sleep(0.005)
+
+
+async def ask_for_ever(bus: Bus) -> None:
+    """Ask again and again until it fails."""
+    while True:
+        await bus.call(QUICK.subject, Greet(), Greeting, timeout_s=5)
+
+
+async def test_a_command_is_answered(greeter: Greeter, bus: Bus) -> None:
+    """Over the same call that every client uses."""
+    greeting = await bus.call(QUICK.subject, Greet(), Greeting)
+
+    assert greeting == Greeting(text="acme", who="greeter-1")
+    assert greeter.runtime.health.ready() == {}
+
+
+async def test_commands_are_answered_while_a_thousand_calls_wait(
+    greeter: Greeter, bus: Bus
+) -> None:
+    """256 of them run, the others are refused at once, and another command does not notice."""
+    calls = [
+        asyncio.create_task(bus.call(SLOW.subject, Greet(), Greeting, timeout_s=30))
+        for _ in range(1_000)
+    ]
+    await until(lambda: sum(call.done() for call in calls) == 1_000 - 256)
+
+    greeting = await bus.call(QUICK.subject, Greet(), Greeting, timeout_s=2)
+    greeter.leave.set()
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+
+    assert greeting.text == "acme"
+    assert greeter.entered == 256
+    assert sum(isinstance(outcome, Greeting) for outcome in outcomes) == 256
+    refusals = [outcome.refused for outcome in outcomes if isinstance(outcome, RefusedError)]
+    assert {(refused.code, refused.retryable) for refused in refusals} == {("unavailable", True)}
+
+
+async def test_a_result_that_the_broker_would_not_carry_is_refused(
+    greeter: Greeter, bus: Bus
+) -> None:
+    """Instead of silence."""
+    with pytest.raises(RefusedError) as caught:
+        await bus.call(QUICK.subject, Greet(size=2_000_000), Greeting, timeout_s=5)
+
+    assert caught.value.refused.code == "too_large"
+
+
+async def test_a_stopping_server_answers_what_it_has_taken(broker: Broker, bus: Bus) -> None:
+    """New calls are not sent to it any more."""
+    greeter = Greeter(broker.url)
+    await greeter.server.start()
+    call = asyncio.create_task(bus.call(SLOW.subject, Greet(), Greeting, timeout_s=10))
+    await until(lambda: greeter.entered == 1)
+
+    stop = asyncio.create_task(greeter.server.stop())
+    with pytest.raises(BusUnavailableError):
+        await ask_for_ever(bus)
+    greeter.leave.set()
+
+    assert (await call).text == "done"
+    await stop
+
+
+async def test_a_call_that_outlives_the_drain_is_told_to_ask_again(
+    broker: Broker, bus: Bus
+) -> None:
+    """A caller never waits for a server that is gone."""
+    greeter = Greeter(broker.url, drain_s=0.05)
+    await greeter.server.start()
+    call = asyncio.create_task(bus.call(SLOW.subject, Greet(), Greeting, timeout_s=10))
+    await until(lambda: greeter.entered == 1)
+
+    await greeter.server.stop()
+
+    with pytest.raises(RefusedError) as caught:
+        await call
+    assert (caught.value.refused.code, caught.value.refused.retryable) == ("unavailable", True)
+
+
+async def test_no_call_is_lost_when_one_of_two_instances_stops(broker: Broker, bus: Bus) -> None:
+    """A rolling restart is not noticed."""
+    first, second = Greeter(broker.url, name="one"), Greeter(broker.url, name="two")
+    await first.server.start()
+    await second.server.start()
+    calls = [
+        asyncio.create_task(bus.call(QUICK.subject, Greet(), Greeting, timeout_s=10))
+        for _ in range(500)
+    ]
+    await until(lambda: any(call.done() for call in calls))
+    await first.server.stop()
+    calls += [
+        asyncio.create_task(bus.call(QUICK.subject, Greet(), Greeting, timeout_s=10))
+        for _ in range(100)
+    ]
+
+    answers = await asyncio.gather(*calls)
+    await second.server.stop()
+
+    assert {answer.who for answer in answers[:500]} == {"one", "two"}
+    assert {answer.who for answer in answers[500:]} == {"two"}
+
+
+async def test_a_server_answers_again_after_the_broker_was_killed(fresh_broker: Broker) -> None:
+    """It connects for ever, and says meanwhile that it is not ready."""
+    greeter = Greeter(fresh_broker.url)
+    await greeter.server.start()
+    fresh_broker.kill()
+    await until(lambda: greeter.runtime.health.ready() != {})
+    fresh_broker.restart()
+
+    caller = await Bus.connect(fresh_broker.url, name="test", max_wait_s=10)
+    await until(lambda: greeter.runtime.health.ready() == {})
+    try:
+        greeting = await caller.call(QUICK.subject, Greet(), Greeting)
+    except (BusUnavailableError, TimedOutError):
+        pytest.fail("the server did not come back")
+    await caller.close()
+    await greeter.server.stop()
+
+    assert greeting.text == "acme"
+
+
+PERMISSIONS = """
+accounts { A { jetstream: enabled, users: [
+  {user: greeter, password: pw, permissions: {
+    publish: ["_INBOX_caller.>"], subscribe: ["segue.v1.*.cmd.greeter.>", "_INBOX_greeter.>"] }}
+  {user: caller, password: pw, permissions: {
+    publish: ["segue.v1.*.cmd.>"], subscribe: ["_INBOX_caller.>"] }}
+  {user: stranger, password: pw, permissions: {
+    publish: ["_INBOX_caller.>"], subscribe: ["nothing"] }}
+] } }
+"""
+
+
+async def test_a_server_works_with_no_more_permissions_than_it_needs(tmp_path: Path) -> None:
+    """Its commands to receive, and callers' inboxes to answer."""
+    with running_broker(tmp_path, extra=PERMISSIONS) as broker:
+        address = broker.url.removeprefix("nats://")
+        greeter = Greeter(f"nats://greeter:pw@{address}", inbox_prefix="_INBOX_greeter")
+        await greeter.server.start()
+        caller = await Bus.connect(
+            f"nats://caller:pw@{address}",
+            name="caller",
+            inbox_prefix="_INBOX_caller",
+            max_wait_s=10,
+        )
+
+        greeting = await caller.call(QUICK.subject, Greet(), Greeting)
+        await caller.close()
+        await greeter.server.stop()
+
+    assert greeting.text == "acme"
+    value = greeter.runtime.metrics.registry.get_sample_value
+    assert value("segue_permission_violations_total") == 0
+
+
+async def test_a_refused_subscription_is_counted(tmp_path: Path) -> None:
+    """A wrong permission shows in the metrics instead of as silence."""
+    with running_broker(tmp_path, extra=PERMISSIONS) as broker:
+        address = broker.url.removeprefix("nats://")
+        greeter = Greeter(f"nats://stranger:pw@{address}")
+        await greeter.server.start()
+        value = greeter.runtime.metrics.registry.get_sample_value
+
+        await until(lambda: value("segue_permission_violations_total") == 2)
+        await greeter.server.stop()

@@ -1,0 +1,346 @@
+"""Tests of the local stack's parts: restarts, logs, the folder's owner and free ports."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from support.wait import until
+
+from segue.core.restarts import RestartPolicy
+from segue.core.stack_record import StackRecord
+from segue.stack import folder as folders
+from segue.stack import launch
+from segue.stack.addresses import answers, free_port
+from segue.stack.logfile import RotatingLog
+from segue.stack.services import NAMES, read_ready, service_programs, url_of
+from segue.stack.supervised import Program, StackError, Supervised
+from segue_shared.clock import SystemClock
+
+QUICK = RestartPolicy(first_s=0.01, longest_s=0.02, hopeless=3)
+
+Make = Callable[..., Supervised]
+
+
+def _python(source: str) -> tuple[str, ...]:
+    return (sys.executable, "-u", "-c", source)
+
+
+SERVE = (
+    "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM}); print('serving');"
+    "signal.sigwait({signal.SIGTERM}); print('drained')"
+)
+STUBBORN = (
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf');"
+    "time.sleep(600)"
+)
+CRASH = "import sys; print('cannot bind'); sys.exit(3)"
+
+
+@pytest.fixture
+async def make(tmp_path: Path) -> AsyncIterator[Make]:
+    """Makes supervised programs, and ends them with the test."""
+    made: list[Supervised] = []
+
+    def supervised(source: str, **options: object) -> Supervised:
+        log = RotatingLog(tmp_path / "logs" / "fake.log")
+        program = Program(name="fake", argv=_python(source), ready=_says(log, "serving", "deaf"))
+        told = options.pop("tell", None) or (lambda _: None)
+        member = Supervised(
+            program, log=log, clock=SystemClock(), tell=told, policy=QUICK, **options
+        )
+        made.append(member)
+        return member
+
+    yield supervised
+    for member in made:
+        await member.stop(5)
+
+
+def _says(log: RotatingLog, *words: str) -> Callable[[int], Awaitable[bool]]:
+    async def ready(_: int) -> bool:
+        said = log.tail(1)
+        return bool(said) and said[0] in words
+
+    return ready
+
+
+async def _other_pid(member: Supervised, pid: int) -> int:
+    async def ask() -> int:
+        return member.pid if member.pid != pid else 0
+
+    return await until(ask)
+
+
+async def test_a_program_that_dies_is_started_again(make: Make) -> None:
+    """A killed service comes back with another process id, and that is told."""
+    told: list[str] = []
+    member = make(SERVE, tell=told.append)
+    member.start()
+    await member.wait_ready(10)
+    first = member.pid
+
+    os.kill(first, signal.SIGKILL)
+    second = await _other_pid(member, first)
+
+    assert second not in {0, first}
+    assert member.restarts == 1
+    assert told[0].startswith("fake ended by SIGKILL; starting it again in 0.01 s")
+
+
+async def test_the_stack_hears_of_every_new_process(make: Make) -> None:
+    """Whoever keeps the record can write the new process id."""
+    pids: list[int] = []
+    member = make(SERVE, spawned=lambda: pids.append(member.pid))
+    member.start()
+    await member.wait_ready(10)
+    os.kill(member.pid, signal.SIGKILL)
+    await _other_pid(member, pids[0])
+
+    assert len(set(pids)) == 2
+
+
+async def test_a_program_that_dies_whenever_it_starts_fails_the_start_with_its_last_words(
+    make: Make,
+) -> None:
+    """The reason is in the message, so nobody has to look for a log."""
+    member = make(CRASH)
+    member.start()
+
+    with pytest.raises(StackError, match=r"(?s)fake dies whenever it is started.*cannot bind"):
+        await member.wait_ready(10)
+
+
+async def test_a_program_that_never_gets_ready_fails_the_start(make: Make) -> None:
+    """Waiting has an end."""
+    member = make("import time; print('thinking'); time.sleep(600)")
+    member.start()
+
+    with pytest.raises(StackError, match=r"is not ready after 0\.3 s"):
+        await member.wait_ready(0.3)
+
+
+async def test_stopping_lets_a_program_finish(make: Make) -> None:
+    """SIGTERM comes first, and what the program says then is still logged."""
+    member = make(SERVE)
+    member.start()
+    await member.wait_ready(10)
+    await member.stop(10)
+
+    assert member.pid == 0
+    assert member.log.tail(1) == ["drained"]
+    assert member.restarts == 0
+
+
+async def test_stopping_kills_a_program_that_does_not_listen(make: Make) -> None:
+    """A hanging service does not hang the stop."""
+    member = make(STUBBORN)
+    member.start()
+    await member.wait_ready(10)
+    pid = member.pid
+    await member.stop(0.1)
+
+    assert not psutil.pid_exists(pid)
+
+
+async def test_stopping_does_not_wait_for_the_next_restart(make: Make) -> None:
+    """A program that waits for its restart stays down at once."""
+    crashed = asyncio.Event()
+    member = Supervised(
+        Program(name="fake", argv=_python(CRASH), ready=_never),
+        log=make(SERVE).log,
+        clock=SystemClock(),
+        tell=lambda _: crashed.set(),
+        policy=RestartPolicy(first_s=600, longest_s=600),
+    )
+    member.start()
+    await asyncio.wait_for(crashed.wait(), 10)
+
+    await asyncio.wait_for(member.stop(5), 5)
+
+    assert member.restarts == 0
+
+
+async def _never(_: int) -> bool:
+    return False
+
+
+async def test_a_program_dies_with_its_supervisor_even_on_sigkill() -> None:
+    """Nothing keeps running that nobody supervises."""
+    supervisor, pid = await _supervised_by_another()
+
+    supervisor.kill()
+    await supervisor.wait()
+
+    async def gone() -> bool:
+        return not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie"
+
+    assert await until(gone)
+
+
+async def _supervised_by_another() -> tuple[asyncio.subprocess.Process, int]:
+    """Start a process that runs another through the launcher; return it and the other's id."""
+    child = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
+    parent = (
+        "import subprocess, sys, os;"
+        f"subprocess.run([sys.executable, {launch.__file__!r}, str(os.getpid()),"
+        f" sys.executable, '-c', {child!r}])"
+    )
+    supervisor = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", parent, stdout=asyncio.subprocess.PIPE
+    )
+    assert supervisor.stdout is not None
+    return supervisor, int(await supervisor.stdout.readline())
+
+
+def test_the_launcher_starts_nothing_for_a_supervisor_that_is_gone(tmp_path: Path) -> None:
+    """A child that was too late to ask for the death signal ends by itself."""
+    touched = tmp_path / "touched"
+    ended = subprocess.run(
+        [sys.executable, launch.__file__, "1", "/usr/bin/touch", str(touched)], check=False
+    )
+
+    assert (ended.returncode, touched.exists()) == (0, False)
+
+
+def test_the_launcher_says_what_it_could_not_run() -> None:
+    """A wrong path is a sentence, not a traceback."""
+    ended = subprocess.run(
+        [sys.executable, launch.__file__, str(os.getpid()), "/nowhere/program"],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+    assert (ended.returncode, ended.stderr) == (
+        127,
+        "/nowhere/program: No such file or directory\n",
+    )
+
+
+def test_a_log_is_rotated_by_size_and_bounded(tmp_path: Path) -> None:
+    """However much a service prints, a few files hold the newest of it."""
+    log = RotatingLog(tmp_path / "x.log", max_bytes=100, kept=2)
+    for number in range(40):
+        log.write(f"line {number:03d}\n".encode())
+    log.close()
+    files = sorted(tmp_path.iterdir())
+
+    assert [file.name for file in files] == ["x.log", "x.log.1", "x.log.2"]
+    assert all(file.stat().st_size <= 100 for file in files)
+    assert (tmp_path / "x.log").read_text().endswith("line 039\n")
+    assert (tmp_path / "x.log.1").read_text() < (tmp_path / "x.log").read_text()
+
+
+def test_a_log_goes_on_where_the_last_stack_ended(tmp_path: Path) -> None:
+    """Starting again does not throw the old log away."""
+    for text in (b"before\n", b"after\n"):
+        log = RotatingLog(tmp_path / "x.log")
+        log.write(text)
+        log.close()
+
+    assert log.tail(5) == ["before", "after"]
+
+
+RECORD = StackRecord(pid=7, nats_url="nats://127.0.0.1:4999")
+
+
+def test_a_record_is_alive_only_while_its_owner_holds_the_folder(tmp_path: Path) -> None:
+    """Other commands find the stack while it runs, and nothing before and after."""
+    before = folders.live_record(tmp_path)
+    with folders.owned(tmp_path):
+        starting = folders.live_record(tmp_path)
+        folders.write(tmp_path, RECORD)
+        during = folders.live_record(tmp_path)
+
+    assert (before, starting, during) == (None, None, RECORD)
+    assert folders.live_record(tmp_path) is None
+    assert not (tmp_path / "stack.json").exists()
+
+
+def test_a_record_left_by_a_killed_stack_is_not_alive(tmp_path: Path) -> None:
+    """The kernel releases the lock of a dead owner, so its record counts no more."""
+    with folders.owned(tmp_path):
+        pass
+    folders.write(tmp_path, RECORD)
+
+    assert folders.live_record(tmp_path) is None
+    assert not folders.is_owned(tmp_path)
+
+
+def test_a_folder_has_one_owner(tmp_path: Path) -> None:
+    """A second stack is told who runs already."""
+    with folders.owned(tmp_path):
+        folders.write(tmp_path, RECORD)
+
+        with (
+            pytest.raises(
+                folders.AlreadyRunningError, match=r"process 7, nats://127\.0\.0\.1:4999"
+            ),
+            folders.owned(tmp_path),
+        ):
+            pass
+        assert folders.is_owned(tmp_path)
+
+
+def test_a_folder_that_is_just_being_owned_names_no_process(tmp_path: Path) -> None:
+    """Before the record exists, the refusal is still a sentence."""
+    with (
+        folders.owned(tmp_path),
+        pytest.raises(folders.AlreadyRunningError, match="already running in"),
+        folders.owned(tmp_path),
+    ):
+        pass
+
+
+async def test_a_preferred_port_is_taken_only_when_it_is_free() -> None:
+    """Somebody else's server keeps its port."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        taken = listener.getsockname()[1]
+
+        assert free_port(taken) not in {0, taken}
+        assert await answers(f"nats://127.0.0.1:1,127.0.0.1:{taken}")
+    assert free_port(taken) == taken
+    assert not await answers(f"nats://127.0.0.1:{taken}")
+
+
+def test_every_service_is_told_its_bus_its_port_and_its_ready_file(tmp_path: Path) -> None:
+    """Ports differ, stay with the service, and the gateway knows where the events are."""
+    programs = {
+        program.name: program
+        for program in service_programs(tmp_path, nats_url="nats://b:1", namespace="team")
+    }
+    events, gateway = programs["events"], programs["gateway"]
+
+    assert tuple(programs) == NAMES
+    assert gateway.env["SEGUE_EVENTS_URL"] == url_of(events)
+    assert gateway.argv[1:] == ("-m", "segue_gateway")
+    assert {program.env["SEGUE_NATS_URL"] for program in programs.values()} == {"nats://b:1"}
+    assert {program.env["SEGUE_NAMESPACE"] for program in programs.values()} == {"team"}
+    assert len({url_of(program) for program in programs.values()}) == len(NAMES)
+
+
+async def test_a_service_is_ready_when_its_file_names_its_own_process(tmp_path: Path) -> None:
+    """A file of the process before it does not count."""
+    stale = tmp_path / "ready" / "agents.json"
+    stale.parent.mkdir()
+    stale.write_text('{"service": "agents", "pid": 41, "url": "http://127.0.0.1:1"}')
+    [agents] = [
+        program
+        for program in service_programs(tmp_path, nats_url="nats://b:1", namespace="default")
+        if program.name == "agents"
+    ]
+    absent = await agents.ready(41)
+    stale.write_text('{"service": "agents", "pid": 42, "url": "http://127.0.0.1:1"}')
+
+    assert [absent, await agents.ready(41), await agents.ready(42)] == [False, False, True]
+    stale.write_text('{"serv')
+    assert read_ready(stale) is None
