@@ -215,9 +215,7 @@ class Follower:
 
     async def _on_fact(self, message: Msg) -> AsyncIterator[RunEvent]:
         sequence = _sequence(message)
-        if sequence <= self._position:
-            return
-        if self._suspect:
+        if self._suspect and sequence > self._position:
             # Cleared first: what happens while the journal is read raises the suspicion anew.
             self._suspect = False
             async for event in self._fill(max(sequence, self._owed)):

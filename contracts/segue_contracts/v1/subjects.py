@@ -337,9 +337,7 @@ def parse_fired(subject: str) -> TimerSubject:
         SubjectError: It is another kind of subject.
     """
     match subject.split("."):
-        case ["segue", "v1", namespace, "fired", shard, run, number] if (
-            number.isascii() and number.isdigit()
-        ):
+        case ["segue", "v1", namespace, "fired", shard, run, number] if number.encode().isdigit():
             return TimerSubject(namespace, shard, run, int(number))
         case _:
             raise SubjectError(f"{subject!r} is no fired timer")

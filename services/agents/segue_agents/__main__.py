@@ -2,9 +2,10 @@
 
 from segue_agents.app import NAME, REQUIRES, build
 from segue_agents.settings import Settings
-from segue_contracts.v1 import subjects
+from segue_contracts.v1.service_state import state_event
+from segue_contracts.v1.subjects import template
 from segue_shared.service import Vocabulary, run
 
 if __name__ == "__main__":
-    vocabulary = Vocabulary(template=subjects.template)
+    vocabulary = Vocabulary(template=template, state_event=state_event)
     raise SystemExit(run(NAME, Settings, build, requires=REQUIRES, vocabulary=vocabulary))

@@ -86,6 +86,7 @@ class CommandServer:
         self._concurrency = concurrency
         self._service = runtime.metrics.service
         self._violations = 0
+        self._stopping = False
         self._calls: set[asyncio.Task[None]] = set()
         self._broker = self._make_broker()
         self._subscribers: list[CoreSubscriber] = []
@@ -136,6 +137,7 @@ class CommandServer:
 
     async def stop(self) -> None:
         """Leave the queue group, answer what has arrived within `drain_s`, and disconnect."""
+        self._stopping = True
         await self._leave()
         if self._calls:
             await asyncio.wait(tuple(self._calls), timeout=self._runtime.settings.drain_s)
@@ -203,7 +205,7 @@ class CommandServer:
             pending_size=_PENDING_BYTES,
             inbox_prefix=settings.inbox_prefix or "_INBOX",
             error_cb=self._on_error,
-            disconnected_cb=_on_disconnected,
+            disconnected_cb=self._on_disconnected,
             reconnected_cb=_on_reconnected,
             graceful_timeout=settings.drain_s,
             id_generator=self._runtime.ids.unique,
@@ -218,6 +220,10 @@ class CommandServer:
             return
         self._violations += 1
         _log.error("permission_violation", subject=denied)
+
+    async def _on_disconnected(self) -> None:
+        if not self._stopping:
+            _log.warning("commands_disconnected")
 
     def _check(self) -> str | None:
         if not self._broker.running:
@@ -308,10 +314,6 @@ def _refused(refused: Refused) -> bytes:
 async def _undecoded(message: NatsMessage) -> NatsMessage:
     """Hand the message itself to the handler: bodies are decoded by msgspec, once."""
     return message
-
-
-async def _on_disconnected() -> None:
-    _log.warning("commands_disconnected")
 
 
 async def _on_reconnected() -> None:

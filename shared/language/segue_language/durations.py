@@ -1,5 +1,6 @@
 """How long is `1h30m`, in milliseconds and back?"""
 
+import math
 import re
 from decimal import Decimal
 from typing import Final
@@ -35,7 +36,8 @@ def parse_duration(value: object) -> int:
 
 
 def _from_number(value: float) -> int:
-    if isinstance(value, bool) or value != value or value in (float("inf"), float("-inf")):  # noqa: PLR0124 - NaN is the one value that differs from itself
+    endless = isinstance(value, float) and not math.isfinite(value)
+    if isinstance(value, bool) or endless:
         raise DurationError(f"{str(value).lower()!r} is no duration: {_HINT}")
     if value != int(value):
         raise DurationError(f"{value} is no whole number of milliseconds")
@@ -43,10 +45,11 @@ def _from_number(value: float) -> int:
 
 
 def _from_text(value: object) -> int:
-    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if not isinstance(value, str):
+        raise DurationError(f"this is no duration: {_HINT}")
+    match = _DURATION.fullmatch(value)
     if match is None or not value:
-        shown = f"{value[:40]!r}" if isinstance(value, str) else "this"
-        raise DurationError(f"{shown} is no duration: {_HINT}")
+        raise DurationError(f"{value[:40]!r} is no duration: {_HINT}")
     total = sum(
         (
             Decimal(number) * unit

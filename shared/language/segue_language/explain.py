@@ -61,7 +61,9 @@ _IN_ITEM = 3
 def explain(error: ValidationError, origin: Callable[[Path], Path]) -> Iterator[Finding]:
     """Yield a finding for each error, named as the author wrote the field."""
     for details in error.errors(include_url=False):
-        if details["type"] not in CHECKED_ELSEWHERE:
+        # A list counts as too short, too, when each of its items is faulty.
+        hollow = details["type"] == "too_short" and details["input"]
+        if details["type"] not in CHECKED_ELSEWHERE and not hollow:
             yield _finding(details, origin)
 
 

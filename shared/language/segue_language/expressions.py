@@ -221,9 +221,10 @@ def _run(source: str, mode: Mode, scope: Scope) -> object:
         METER: Meter(),
         **SANDBOX.globals,
     }
-    context = code_of(source, mode).new_context(names, shared=True)
+    code = code_of(source, mode)
+    context = code.new_context(names, shared=True)
     try:
-        text = _collect(code_of(source, mode).root_render_func(context))
+        text = _collect(code.root_render_func(context))
         return plain(context.vars[RESULT]) if RESULT in context.vars else text
     except _FAULTS as error:
         reason = getattr(error, "message", None) or str(error) or type(error).__name__

@@ -290,7 +290,6 @@ class Step(_Model):
     for_each: Annotated[
         ForEach | None,
         BeforeValidator(_as_for_each),
-        WithJsonSchema({"type": ["string", "array", "object"]}),
     ] = None
     """Repeats the step for each item of a list."""
     compensate: dict[str, JsonValue] | None = None
@@ -308,13 +307,11 @@ class Step(_Model):
     wait: Annotated[
         Wait | None,
         BeforeValidator(_as_wait),
-        WithJsonSchema({"type": ["string", "number", "object"]}),
     ] = None
     """Kind: hold until time passes or something happens."""
     approval: Annotated[
         Approval | None,
         BeforeValidator(_as_approval),
-        WithJsonSchema({"type": ["string", "boolean", "object"]}),
     ] = None
     """Kind: hold until a person decides."""
     fleet: dict[str, JsonValue] | None = None

@@ -30,7 +30,8 @@ def step_sites(step: Mapping[str, object]) -> Iterator[Site]:
         if isinstance(text, str):
             yield Site(("llm", name), text, "prompt")
     for name in _TEXTS:
-        yield from value_sites(step.get(name), (name,))
+        if name in step:
+            yield from value_sites(step[name], (name,))
 
 
 def value_sites(value: object, path: Path) -> Iterator[Site]:

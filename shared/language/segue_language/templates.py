@@ -25,7 +25,8 @@ Mode = Literal["text", "prompt", "condition"]
 
 RESULT: Final = "result"
 MAX_SOURCE: Final = 262_144
-_CACHED_SOURCE: Final = 16_384
+_CACHED_SOURCE: Final = 4_096
+_CACHED_CODE: Final = 16_384
 _FAULTS = (TemplateError, TreeError, ValueError, TypeError, LookupError, RecursionError)
 
 _BLOCK = re.compile(rf"\{{\{{\s*({PATH})\s*\}}\}}")
@@ -90,7 +91,7 @@ def _take_apart(source: str, mode: Mode) -> Template:
     return _split(source, mode) or _for_sandbox(source, mode)
 
 
-_take_apart_cached = lru_cache(maxsize=8_192)(_take_apart)
+_take_apart_cached = lru_cache(maxsize=4_096)(_take_apart)
 
 
 def _is_path(text: str) -> bool:
@@ -260,13 +261,16 @@ def _hyphenated(tokens: Sequence[Token], start: int, end: int) -> str:
     return f"({LOOKUP}({quoted}) if {KNOWN}({quoted}) else {text})"
 
 
-@lru_cache(maxsize=2_048)
 def code_of(source: str, mode: Mode) -> Code:
     """Compile a template for the sandbox; one whole expression leaves its value in `RESULT`.
 
     Raises:
         ExpressionError: It cannot be compiled.
     """
+    return (_compiled_cached if len(source) <= _CACHED_CODE else _compiled)(source, mode)
+
+
+def _compiled(source: str, mode: Mode) -> Code:
     tree = _inspected(source, mode).tree
     expression = _expression(tree)
     if expression is not None:
@@ -277,3 +281,6 @@ def code_of(source: str, mode: Mode) -> Code:
         return SANDBOX.from_string(tree)
     except (TemplateError, SyntaxError, RecursionError, MemoryError) as error:
         raise ExpressionError(source, "the expression is too complicated") from error
+
+
+_compiled_cached = lru_cache(maxsize=512)(_compiled)

@@ -1,4 +1,4 @@
-"""The service runner as a process: does it obey signals, and say what is wrong with its settings?"""
+"""The service as a process: does it obey signals, and tell what is wrong with its settings?"""
 
 import json
 import os
@@ -120,7 +120,9 @@ def test_a_signal_stops_the_service_in_order(start: Start, broker: Broker) -> No
     program.process.send_signal(signal.SIGTERM)
 
     assert program.end() == 0
-    assert program.events()[-2:] == ["stopping", "stopped"]
+    events = program.events()
+    assert events.index("ready") < events.index("signal") < events.index("stopping")
+    assert events[-1] == "stopped"
     assert not program.ready_file.exists()
 
 

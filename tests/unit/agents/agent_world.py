@@ -17,7 +17,7 @@ from segue_contracts.v1 import subjects
 from segue_contracts.v1.chat import ChatRequest, ChatResponse
 from segue_contracts.v1.events import frame
 from segue_contracts.v1.registry import decode
-from segue_contracts.v1.steps import StepScheduled
+from segue_contracts.v1.steps import StepCompleted, StepFailed, StepScheduled
 from segue_shared.bus import Bus, Stored
 from segue_shared.delivery import Delivery
 from segue_shared.errors import PayloadMissingError
@@ -33,6 +33,9 @@ T = TypeVar("T")
 
 PREFIX = subjects.run_prefix("default", RUN)
 TASK = subjects.scheduled(PREFIX, "scan", 1, pool="agents", priority="p2")
+COMPLETED = subjects.outcome(PREFIX, "scan", 1, "completed")
+STARTED = subjects.step_started(PREFIX, "scan", 1)
+TURN_1 = subjects.turn(PREFIX, "scan", 1, 1)
 TOOLS = (
     "lint_code",
     "measure_complexity",
@@ -64,6 +67,8 @@ class FakeBus:
         self.script = list(script)
         self.on_create: Callable[[str], None] = lambda _subject: None
         self.on_created: Callable[[str], None] = lambda _subject: None
+        self.on_read: Callable[[tuple[str, ...]], None] = lambda _patterns: None
+        self.on_publish: Exception | None = None
         self.forgetful: set[str] = set()
 
     async def create(self, subject: str, data: bytes, *, guard: str = "") -> Stored:
@@ -79,6 +84,8 @@ class FakeBus:
         self, subject: str, data: bytes, *, headers: Mapping[str, str] | None = None
     ) -> None:
         """Remember a plain message."""
+        if self.on_publish is not None:
+            raise self.on_publish
         self.plain.append((subject, data))
 
     async def call(
@@ -96,6 +103,7 @@ class FakeBus:
     async def last(self, patterns: Sequence[str]) -> list[StoredMessage]:
         """Return what is stored under the patterns."""
         self.reads.append(tuple(patterns))
+        self.on_read(tuple(patterns))
         return [
             StoredMessage(subject, number, 0, data)
             for number, (subject, data) in enumerate(self.stored.items(), 1)
@@ -277,3 +285,17 @@ async def settled(world: World, work: "asyncio.Task[T]") -> T:
             await world.clock.advance(0.1)
             await asyncio.sleep(0)
     return work.result()
+
+
+def completed(world: World) -> StepCompleted:
+    """Return the one outcome, a success."""
+    [outcome] = world.outcomes
+    assert isinstance(outcome, StepCompleted), outcome
+    return outcome
+
+
+def failed(world: World) -> StepFailed:
+    """Return the one outcome, a failure."""
+    [outcome] = world.outcomes
+    assert isinstance(outcome, StepFailed), outcome
+    return outcome

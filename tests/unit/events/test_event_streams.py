@@ -376,6 +376,27 @@ async def test_a_history_longer_than_a_page_and_a_queue_is_told_whole() -> None:
     await stage.runtime.tasks.close()
 
 
+async def test_what_overflows_while_a_loss_is_mended_is_read_too() -> None:
+    """A viewer who is reading the journal is not too slow: the journal keeps what it needs."""
+    stage = Stage(queue_frames=4)
+    stage.journal.store("started", started())
+    await stage.service.start()
+    watcher = await live(stage)
+    watcher.blocked = asyncio.Event()
+    stage.journal.store("signal.lost", signal())
+    stage.bus.reconnect()
+    await settle()
+    for number in range(6):
+        await stage.tell(f"signal.{number}", signal())
+
+    watcher.blocked.set()
+
+    await watcher.until(8)
+    assert watcher.ids == cursors(*range(1, 9))
+    await stage.service.stop()
+    await stage.runtime.tasks.close()
+
+
 async def test_a_quiet_stream_gives_signs_of_life(stage: Stage) -> None:
     """Every heartbeat a comment is written, so that nobody takes the stream for dead."""
     watcher = await live(stage)

@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 from msgspec import structs
+from unit.providers.provider_support import a_tool, answered, asking, said
 
 from segue_contracts.v1.chat import (
     ChatMessage,
@@ -15,16 +16,17 @@ from segue_contracts.v1.chat import (
     ToolChoice,
 )
 from segue_providers.core.conversation import Plan, asked, fits, plan, results, unread_media
-from unit.providers.provider_support import a_tool, answered, asking, said
 
 INPUT = 'Check it: {"repository": "/src", "limit": 5, "deep": {"branch": "main"}}'
 
 
 def planned(request: ChatRequest) -> Plan:
+    """Plan with what the user said."""
     return plan(request, asked(request))
 
 
 def with_tools(*tools: Tool, text: str = INPUT) -> ChatRequest:
+    """Return a request that offers tools."""
     return structs.replace(asking(text), tools=list(tools))
 
 

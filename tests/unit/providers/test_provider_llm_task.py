@@ -2,12 +2,12 @@
 
 import pytest
 from msgspec import UNSET, structs
+from unit.providers.provider_support import RUN, a_response, a_task, said
 
 from segue_contracts.reply import Refused
 from segue_contracts.v1.chat import ChatRequest, OutputFormat, OutputOptions, Stop, StopReason
 from segue_contracts.v1.values import Failure
 from segue_providers.core.llm_task import TaskError, failure_of, output_of, request_of
-from unit.providers.provider_support import RUN, a_response, a_task, said
 
 JSON = ChatRequest(messages=[], output=OutputOptions(format=OutputFormat(type="json")))
 TEXT = ChatRequest(messages=[])

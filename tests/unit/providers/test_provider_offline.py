@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
+from unit.providers.provider_support import a_tool, answered, asking, said, text_of
 
 from segue_contracts.v1.chat import (
     ChatMessage,
@@ -18,7 +19,6 @@ from segue_contracts.v1.chat import (
     ToolChoice,
 )
 from segue_providers.core.offline import LABEL, MODEL, answer, chunks
-from unit.providers.provider_support import a_tool, answered, asking, said, text_of
 
 REPORT = {
     "tool": "lint",
@@ -48,6 +48,7 @@ def after(*messages: ChatMessage) -> ChatRequest:
 
 
 def in_json(request: ChatRequest, **schema: object) -> ChatRequest:
+    """Ask for JSON, of a schema when one is given."""
     kind = "json_schema" if schema else "json"
     form = OutputFormat(type=kind, json_schema=schema)  # type: ignore[arg-type]
     return structs.replace(request, output=OutputOptions(format=form))

@@ -1,11 +1,11 @@
 """Is an attempt's place in the journal read from its task?"""
 
 import pytest
+from unit.providers.provider_support import PREFIX, RUN, TOKEN
 
 from segue_contracts.v1 import subjects
 from segue_contracts.v1.subjects import StepId, SubjectError
 from segue_providers.core.place import Standing, place_of, standing
-from unit.providers.provider_support import PREFIX, RUN, TOKEN
 
 TASK = subjects.scheduled(PREFIX, TOKEN, 2, pool="llm", priority="p1")
 PLACE = place_of(TASK)

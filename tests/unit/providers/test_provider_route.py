@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 from msgspec import structs
+from unit.providers.provider_support import asking
 
 from segue_contracts.v1.chat import RouteOptions
 from segue_providers.core.route import (
@@ -16,7 +17,6 @@ from segue_providers.core.route import (
     obstacle,
     way_out,
 )
-from unit.providers.provider_support import asking
 
 CLAUDE = Provider(
     name="claude",
@@ -44,15 +44,18 @@ NOBODY_BUT_OFFLINE = (KEYLESS, UNBUILT, OFFLINE)
 def routed(
     providers: tuple[Provider, ...], route: RouteOptions | None = None, model: str = ""
 ) -> Decision:
+    """Decide on a request with these options."""
     request = structs.replace(asking("hello"), model=model, route=route or RouteOptions())
     return decide(request, providers)
 
 
 def names(decision: Decision) -> list[str]:
+    """Return the targets in order."""
     return [target.provider for target in decision.targets]
 
 
 def reason(decision: Decision, provider: str) -> str:
+    """Return what was said of a candidate."""
     return next(one.reason for one in decision.candidates if one.provider == provider)
 
 
@@ -142,9 +145,10 @@ def test_a_stand_in_serves_when_no_model_can() -> None:
     decision = routed(NOBODY_BUT_OFFLINE)
 
     assert names(decision) == ["offline"]
-    assert decision.warnings == (
-        "no model provider can serve (claude has no key (CLAUDE_KEY); "
-        f"gemini cannot serve: {NO_ADAPTER}); answered by offline",
+    [warning] = decision.warnings
+    assert warning == (
+        "no model provider can serve (claude has no key (CLAUDE_KEY); gemini cannot serve: "
+        f"{NO_ADAPTER}); answered by offline"
     )
     assert not decision.impossible
 

@@ -13,11 +13,13 @@ FACTS = {"severity": "high", "score": 7, "tags": ["a", "b"], "nested": {"file": 
 
 
 def shaped(schema: dict[str, Any], sentence: str = "First.") -> tuple[object, list[str]]:
+    """Shape a value out of the facts; return it and its placeholders."""
     shaper = Shaper(schema, [FACTS], sentence)
     return shaper.build(), shaper.placeholders
 
 
 def an_object(*required: str, **properties: object) -> dict[str, Any]:
+    """Return the schema of an object."""
     return {"type": "object", "required": list(required), "properties": properties}
 
 

@@ -27,10 +27,9 @@ def parse(source: bytes) -> ast.Module:
             return ast.parse(source)
     except SyntaxError as error:
         raise _explained(error) from None
-    except ValueError as error:
-        raise UnparsableError(f"does not parse: {error}") from None
-    except (RecursionError, MemoryError):
-        raise UnparsableError("is nested too deeply to parse") from None
+    except (RecursionError, MemoryError, ValueError) as error:
+        reason = f"does not parse: too deep or too large ({type(error).__name__})"
+        raise UnparsableError(reason) from None
 
 
 def dotted(node: ast.AST) -> str:

@@ -9,8 +9,11 @@ from segue_contracts.v1.steps import TaskKind
 from segue_contracts.v1.subjects import escape_key
 from segue_language import Step, Workflow, references
 
-SUPPORTED: Final = frozenset({"agent", "llm", "pool"})
-"""The step kinds that this engine runs."""
+SUPPORTED: Final = frozenset(
+    {"agent", "llm", "pool", "when", "timeout", "retry", "continueOnError", "priority"}
+    | {"runTimeout", "outputs"}
+)
+"""The kinds and constructs of the language that this engine runs."""
 
 
 class RetryPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,9 +170,7 @@ def _steps_read(workflow: Workflow, step: Step, tokens: Mapping[str, str]) -> fr
     if step.llm is not None:
         texts = [step.llm.prompt, step.llm.system or ""]
         values = step.with_
-        used |= references(
-            texts, steps=tokens, inputs=inputs, values=values, mode="prompt"
-        ).steps
+        used |= references(texts, steps=tokens, inputs=inputs, values=values, mode="prompt").steps
     return used
 
 

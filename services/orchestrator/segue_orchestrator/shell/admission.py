@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+import segue_language as language
 from segue_contracts.cursor import Cursor
 from segue_contracts.envelope import encode
 from segue_contracts.reply import Problem, Refused
@@ -12,7 +13,8 @@ from segue_contracts.v1 import subjects
 from segue_contracts.v1.commands import AgentManifest, RunAccepted, StartRun
 from segue_contracts.v1.events import frame
 from segue_contracts.v1.runs import RunStarted
-from segue_language import Parsed, Workflow, bind_inputs, parse, unsupported
+from segue_language import Workflow, parse
+from segue_orchestrator.core.inputs import bind_inputs, input_problems
 from segue_orchestrator.core.messages import SOURCE
 from segue_orchestrator.core.plan import SUPPORTED
 from segue_orchestrator.shell.definitions import Definitions
@@ -23,6 +25,7 @@ from segue_shared.ids import Ids
 from segue_shared.journal import Journal
 from segue_shared.keyvalue import KeyValue
 from segue_shared.payloads import Payloads
+
 
 class _Claim(msgspec.Struct, frozen=True):
     """What an idempotency key stands for."""
@@ -65,12 +68,15 @@ class Admission:
             RefusedError: It is invalid; the refusal carries all problems at once.
         """
         known = await self.known_agents(namespace)
-        parsed = parse(text, file=file or "<definition>", known_agents=known, inputs=inputs)
-        problems = [*parsed.problems]
-        if parsed.workflow is not None:
-            problems += unsupported(parsed, SUPPORTED)
-        if problems or parsed.workflow is None:
-            raise _invalid(problems)
+        parsed = parse(
+            text,
+            file=file or "<definition>",
+            known_agents=known,
+            inputs=inputs,
+            supported=SUPPORTED,
+        )
+        if parsed.workflow is None:
+            raise _invalid([_as_problem(problem) for problem in parsed.problems])
         return parsed.workflow
 
     async def known_agents(self, namespace: str) -> frozenset[str]:
@@ -104,6 +110,8 @@ class Admission:
         if workflow is None:
             message = f"no definition {request.definition} is stored; send its text instead"
             raise RefusedError(Refused(code="not_found", message=message))
+        if problems := sorted(input_problems(workflow, request.inputs), key=lambda p: p.pointer):
+            raise _invalid(problems)
         return workflow
 
     async def _claim(self, namespace: str, key: str, digest: str, inputs: dict[str, Any]) -> str:
@@ -128,7 +136,7 @@ class Admission:
             )
         return first.run
 
-    async def _started(  # noqa: PLR0913 - a start has that many facts
+    async def _started(
         self,
         namespace: str,
         run: str,
@@ -166,23 +174,19 @@ class Admission:
         )
 
 
-def _invalid(problems: list[Any]) -> RefusedError:
+def _invalid(problems: list[Problem]) -> RefusedError:
     count = len(problems)
-    return RefusedError(
-        Refused(
-            code="invalid_definition",
-            message=f"the definition has {count} problem{'s' if count != 1 else ''}",
-            problems=[
-                Problem(
-                    message=problem.message,
-                    code=problem.code,
-                    pointer=problem.pointer,
-                    file=problem.file,
-                    line=problem.line,
-                    column=problem.column,
-                    suggestion=problem.suggestion or "",
-                )
-                for problem in problems
-            ],
-        )
+    message = f"the definition has {count} problem{'s' if count != 1 else ''}"
+    return RefusedError(Refused(code="invalid_definition", message=message, problems=problems))
+
+
+def _as_problem(problem: language.Problem) -> Problem:
+    return Problem(
+        message=problem.message,
+        code=problem.code,
+        pointer=problem.pointer,
+        file=problem.file,
+        line=problem.line,
+        column=problem.column,
+        suggestion=problem.suggestion or "",
     )

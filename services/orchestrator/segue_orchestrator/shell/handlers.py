@@ -43,7 +43,7 @@ MAX_LISTED: Final = 500
 class Handlers:
     """The commands of the orchestrator."""
 
-    def __init__(  # noqa: PLR0913 - the ports of the handlers
+    def __init__(
         self,
         bus: Bus,
         *,

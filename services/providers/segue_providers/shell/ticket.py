@@ -22,8 +22,6 @@ class Ticket:
     """What is asked."""
     event: Event
     """The frame it came in."""
-    sequence: int
-    """Its place in the stream."""
 
     def framed(self, body: Message, subject: str, *, time: str) -> bytes:
         """Frame an event that follows from the task."""
@@ -40,7 +38,7 @@ class Ticket:
         )
 
 
-def read_ticket(subject: str, data: bytes, *, sequence: int) -> Ticket:
+def read_ticket(subject: str, data: bytes) -> Ticket:
     """Take a task apart.
 
     Raises:
@@ -52,4 +50,4 @@ def read_ticket(subject: str, data: bytes, *, sequence: int) -> Ticket:
     body = decode(event)
     if not isinstance(body, StepScheduled):
         raise UndecodableError(f"a task is a StepScheduled event, not {event.type}")
-    return Ticket(place=place, task=body, event=event, sequence=sequence)
+    return Ticket(place=place, task=body, event=event)

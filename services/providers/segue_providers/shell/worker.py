@@ -65,7 +65,7 @@ class Worker:
             TransientError: The bus or a store is away; the task shall come again.
         """
         try:
-            ticket = read_ticket(delivery.subject, delivery.data, sequence=delivery.sequence)
+            ticket = read_ticket(delivery.subject, delivery.data)
         except (UndecodableError, SubjectError) as error:
             return Dead("undecodable", str(error))
         early_ms = ticket.task.not_before_ms - self._clock.now_ms()

@@ -82,12 +82,15 @@ def without_credentials(text: str) -> str:
 
 
 def line_of(lines: Sequence[str], *needles: str) -> int:
-    """Return the first line that holds one of the needles, 1 when none does."""
-    for needle in needles:
-        for number, line in enumerate(lines, start=1):
-            if needle in line:
-                return number
-    return 1
+    """Return the first line that is one of the needles or else holds one, 1 when none does."""
+    places = (
+        number
+        for needle in needles
+        for test in (str.__eq__, str.__contains__)
+        for number, line in enumerate(lines, start=1)
+        if test(line.strip(), needle)
+    )
+    return next(places, 1)
 
 
 def _judged(file: str, item: Declared, *, locked: bool) -> Finding | None:

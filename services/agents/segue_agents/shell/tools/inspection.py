@@ -124,4 +124,6 @@ def _batches(files: Sequence[str]) -> list[Sequence[str]]:
     share = -(-len(files) // _PROCESSES)
     size = min(max(share, _FEWEST_FILES), _MOST_FILES)
     count = -(-len(files) // size)
+    if count > 1:
+        count += count % _PROCESSES
     return [files[start::count] for start in range(count)]

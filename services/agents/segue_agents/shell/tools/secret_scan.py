@@ -22,7 +22,17 @@ _LONGEST_LINE = 4000
 _TRANSFORMED = 200_000
 """Characters of a configuration file from which it is read line by line only."""
 
-_PLACEHOLDERS = {"pass", "passwd", "password", "pw", "pwd", "secret", "token", "changeme", "example"}
+_PLACEHOLDERS = {
+    "pass",
+    "passwd",
+    "password",
+    "pw",
+    "pwd",
+    "secret",
+    "token",
+    "changeme",
+    "example",
+}
 """What documentation writes where a password would stand."""
 
 _NO_SECRETS = {"Public IP (ipv4)"}
