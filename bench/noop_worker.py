@@ -1,5 +1,6 @@
 """The no-op worker: who completes the benchmark's steps, with 100 bytes each?"""
 
+import asyncio
 import sys
 from typing import Final
 
@@ -17,6 +18,7 @@ from segue_shared.bus import Bus
 from segue_shared.clock import SystemClock, rfc3339
 from segue_shared.dead import DeadLetters
 from segue_shared.delivery import Delivery
+from segue_shared.errors import TransientError
 from segue_shared.pull import Ack, PullLoop, Verdict
 
 POOL: Final = "noop"
@@ -27,8 +29,7 @@ _task = msgspec.json.Decoder(StepScheduled)
 async def main(url: str) -> None:
     """Work until stopped."""
     bus, clock = await Bus.connect(url, name="noop"), SystemClock()
-    subject = subjects.command("default", "orchestrator", "pool_ensure")
-    ready = await bus.call(subject, EnsurePool(pool=POOL), PoolReady, timeout_s=20)
+    ready = await _ensure_pool(bus)
 
     async def complete(delivery: Delivery) -> Verdict:
         event = decode_event(delivery.data)
@@ -55,6 +56,15 @@ async def main(url: str) -> None:
         ack_wait_s=ready.ack_wait_s,
     )
     await loop.run()
+
+
+async def _ensure_pool(bus: Bus) -> PoolReady:
+    subject = subjects.command("default", "orchestrator", "pool_ensure")
+    while True:
+        try:
+            return await bus.call(subject, EnsurePool(pool=POOL), PoolReady)
+        except TransientError:
+            await asyncio.sleep(0.1)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ This is the only place that maps errors to exit codes.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from segue.core.exits import Exit, of_refusal
 from segue.core.inputs import ContextError
@@ -45,8 +46,23 @@ class StillRunningError(Exception):
     """The run has not ended in the time that the caller would wait."""
 
 
+_CODES: Final[dict[type[Exception], Exit]] = {
+    StillRunningError: Exit.TIMED_OUT,
+    UsageError: Exit.USAGE,
+    ContextError: Exit.USAGE,
+    TooLargeError: Exit.USAGE,
+    OSError: Exit.USAGE,
+    NotFoundError: Exit.NOT_FOUND_OR_CONFLICT,
+    ConflictError: Exit.NOT_FOUND_OR_CONFLICT,
+    TransientError: Exit.UNREACHABLE,
+    PermissionDeniedError: Exit.UNREACHABLE,
+    SegueError: Exit.RUN_FAILED,
+}
+"""The exit code of each error and what derives from it; the first that fits counts."""
+
+
 def explain(error: Exception) -> Failure | None:
-    """Return how a command ends with an error; None for an error that is a mistake of ours."""
+    """Return how a command ends with an error; None for what is not for a sentence to explain."""
     match error:
         case InvalidDefinitionError(problems=problems):
             return Failure(code=Exit.INVALID_DEFINITION, lines=tuple(problems))
@@ -54,20 +70,14 @@ def explain(error: Exception) -> Failure | None:
             return Failure(code=of_refusal(refused.code), lines=_refusal(refused))
         case StillRunningError():
             return _failure(Exit.TIMED_OUT, error)
-        case UsageError() | ContextError() | TooLargeError() | OSError():
-            return _failure(Exit.USAGE, error)
-        case NotFoundError() | ConflictError():
-            return _failure(Exit.NOT_FOUND_OR_CONFLICT, error)
-        case TransientError() | PermissionDeniedError():
-            return _failure(Exit.UNREACHABLE, error)
-        case SegueError():
-            return _failure(Exit.RUN_FAILED, error)
-        case _:
+        case BrokenPipeError():
+            # Whoever read the output has seen enough; the command line ends quietly by itself.
             return None
-
-
-def _failure(code: Exit, error: Exception) -> Failure:
-    return Failure(code=code, lines=(f"segue: {error}",))
+        case OSError(filename=str() as name, strerror=str() as reason):
+            return Failure(code=Exit.USAGE, lines=(f"segue: {name}: {reason}",))
+        case _:
+            code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), None)
+            return None if code is None else Failure(code=code, lines=(f"segue: {error}",))
 
 
 def _refusal(refused: Refused) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from segue.sdk import DEFAULT_URL, Client
 from segue.stack.folder import live_record
 from segue.stack.stack import StackPlan
 from segue_contracts.v1 import subjects
+from segue_shared.errors import BusUnavailableError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +70,11 @@ async def client_of(shell: Shell, target: Target) -> AsyncIterator[Client]:
     """
     _check_namespace(target.namespace)
     address = resolve(shell, target)
+    if address.source == "default" and not await shell.answers(address.url):
+        raise BusUnavailableError(
+            f"no bus is configured and none answers at {address.url}; "
+            "start one with 'segue up', or name one with NATS_URL"
+        )
     async with shell.connect(address.url, target.namespace) as client:
         yield client
 

@@ -1,18 +1,12 @@
-"""The process: how is the providers service started?"""
+"""The process: how is the providers service run by itself?"""
 
+from segue_contracts.v1.service_state import state_event
 from segue_contracts.v1.subjects import template
-from segue_contracts.v1.topology import PAYLOADS, RUNS, TELEMETRY
-from segue_providers.app import build
+from segue_providers.app import REQUIRES, build
 from segue_providers.settings import Settings
-from segue_shared.service import Requires, Vocabulary, run
+from segue_providers.shell.router import SERVICE
+from segue_shared.service import Vocabulary, run
 
 if __name__ == "__main__":
-    raise SystemExit(
-        run(
-            "providers",
-            Settings,
-            build,
-            requires=Requires(streams=(RUNS, TELEMETRY), object_buckets=(PAYLOADS,)),
-            vocabulary=Vocabulary(template=template),
-        )
-    )
+    vocabulary = Vocabulary(template=template, state_event=state_event)
+    raise SystemExit(run(SERVICE, Settings, build, requires=REQUIRES, vocabulary=vocabulary))

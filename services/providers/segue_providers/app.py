@@ -11,7 +11,7 @@ from segue_contracts.v1.chat import ChatRequest, ChatResponse
 from segue_contracts.v1.commands import ProviderList, ProvidersStatus
 from segue_contracts.v1.dead import dead_letter
 from segue_contracts.v1.registry import CHAT, PROVIDERS_STATUS, Command
-from segue_contracts.v1.topology import PAYLOADS, RUNS
+from segue_contracts.v1.topology import PAYLOADS, RUNS, TELEMETRY
 from segue_providers.settings import Settings
 from segue_providers.shell.cancellations import Cancellations
 from segue_providers.shell.llm_step import LlmStep
@@ -26,7 +26,10 @@ from segue_shared.delivery import Delivery
 from segue_shared.journal import Journal
 from segue_shared.payloads import Payloads
 from segue_shared.pull import PullLoop, Verdict
-from segue_shared.runtime import Runtime
+from segue_shared.runtime import Requires, Runtime
+
+REQUIRES: Final = Requires(streams=(RUNS, TELEMETRY), object_buckets=(PAYLOADS,))
+"""What the broker must have before the service starts."""
 
 _SILENT_LIMIT: Final = 3
 _CHECKS_PER_WAIT: Final = 3

@@ -132,8 +132,12 @@ class CommandServer:
         self._subscribers.append(subscriber)
 
     async def start(self) -> None:
-        """Connect, and answer from now on."""
+        """Connect, and return once the broker sends calls here."""
         await self._broker.start()
+        try:
+            await self._broker.connection.flush()
+        except nats.errors.Error as error:
+            _log.warning("commands_bus_error", error=str(error) or type(error).__name__)
 
     async def stop(self) -> None:
         """Leave the queue group, answer what has arrived within `drain_s`, and disconnect."""

@@ -3,10 +3,10 @@
 import asyncio
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.wait import until
 
 from segue_agents.shell.process import ProcessError, ProcessTimedOutError, run_process
 
@@ -17,25 +17,33 @@ FAMILY = """
 import pathlib, subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-I", "-c", "import time; time.sleep(600)"])
 pathlib.Path("child").write_text(str(child.pid))
-pathlib.Path("ready").touch()
+pathlib.Path("ready").write_text("yes")
 time.sleep(600)
 """
 
 
-async def until(happened: Callable[[], bool]) -> None:
-    """Wait for something to become true."""
-    async with asyncio.timeout(10):
-        while not happened():
-            await asyncio.sleep(0.01)
-
-
-def is_alive(pid: int) -> bool:
-    """Tell whether a process runs; one that waits to be reaped does not."""
+def state(child: str) -> str:
+    """Return the state of a process as the system names it, Z when it is gone."""
     try:
-        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2]
+        status = Path(f"/proc/{child}/stat").read_text(encoding="utf-8")
     except FileNotFoundError:
-        return False
-    return state.split()[0] != "Z"
+        return "Z"
+    return status.rpartition(")")[2].split()[0]
+
+
+async def child_is_dead(folder: Path) -> bool:
+    """Tell whether the child that wrote down its id has ended; it may wait to be reaped."""
+    return state(text(folder / "child")) == "Z"
+
+
+async def has_child(folder: Path) -> bool:
+    """Tell whether the program has started its child."""
+    return bool(text(folder / "ready"))
+
+
+def text(path: Path) -> str:
+    """Return what a file holds, nothing while it is not there."""
+    return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 async def test_output_and_exit_code_come_back(tmp_path: Path) -> None:
@@ -60,19 +68,17 @@ async def test_a_timeout_kills_the_whole_group(tmp_path: Path) -> None:
     """Children of the program die with it."""
     with pytest.raises(ProcessTimedOutError, match="did not end within 1 s"):
         await run_process([*PROGRAM, FAMILY], cwd=tmp_path, timeout_s=1)
-    child = int((tmp_path / "child").read_text(encoding="utf-8"))
-    await until(lambda: not is_alive(child))
+    await until(lambda: child_is_dead(tmp_path))
 
 
 async def test_a_cancelled_caller_kills_the_whole_group(tmp_path: Path) -> None:
     """Nothing runs on for nobody."""
     task = asyncio.create_task(run_process([*PROGRAM, FAMILY], cwd=tmp_path, timeout_s=60))
-    await until((tmp_path / "ready").exists)
+    await until(lambda: has_child(tmp_path))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    child = int((tmp_path / "child").read_text(encoding="utf-8"))
-    await until(lambda: not is_alive(child))
+    await until(lambda: child_is_dead(tmp_path))
 
 
 async def test_a_child_that_holds_the_output_open_is_killed_in_time(tmp_path: Path) -> None:
@@ -84,8 +90,7 @@ async def test_a_child_that_holds_the_output_open_is_killed_in_time(tmp_path: Pa
     )
     with pytest.raises(ProcessTimedOutError):
         await run_process([*PROGRAM, code], cwd=tmp_path, timeout_s=1)
-    child = int((tmp_path / "child").read_text(encoding="utf-8"))
-    await until(lambda: not is_alive(child))
+    await until(lambda: child_is_dead(tmp_path))
 
 
 async def test_output_is_bounded(tmp_path: Path) -> None:

@@ -12,19 +12,16 @@ from integration.agents.sample_repository import commit, write
 from segue_agents.core.findings import Finding, ToolReport
 from segue_agents.core.modules import Import
 from segue_agents.shell.process import ProcessTimedOutError
-from segue_agents.shell.tools import (
-    REPOSITORY_TOOLS,
+from segue_agents.shell.tools import REPOSITORY_TOOLS
+from segue_agents.shell.tools.architecture import import_graph, outline
+from segue_agents.shell.tools.inspection import inspect
+from segue_agents.shell.tools.performance import find_slow_patterns, rank_hot_spots
+from segue_agents.shell.tools.quality import lint_code, measure_complexity
+from segue_agents.shell.tools.security import (
     find_dangerous_calls,
     find_secrets,
-    find_slow_patterns,
-    import_graph,
-    lint_code,
     list_dependencies,
-    measure_complexity,
-    outline,
-    rank_hot_spots,
 )
-from segue_agents.shell.tools.inspection import inspect
 from segue_agents.shell.workspace import Workspace
 
 AWS_KEY = "AKIA" + "QYLPMN5HHHFPZAM2"
@@ -93,11 +90,10 @@ async def test_complex_functions_are_found_with_their_class(tmp_path: Path) -> N
     report = await measure_complexity(await opened(tmp_path, {"a.py": code, "b.py": inner}))
     found = [item for item in report.findings if item.rule == "complexity"]
     assert [(item.file, item.line, item.metric) for item in found] == [
-        ("b.py", 1, 13.0),
         ("a.py", 3, 12.0),
         ("b.py", 2, 12.0),
     ]
-    assert found[1].symbol == "A.f"
+    assert found[0].symbol == "A.f"
 
 
 async def test_secrets_are_found_in_any_language_and_their_values_never_shown(
@@ -158,7 +154,7 @@ async def test_no_tool_ever_shows_a_secret(tmp_path: Path) -> None:
         "a.py": code,
         "broken.py": f"x = '{PASSWORD}' '{AWS_KEY}\n",
         "requirements.txt": f"{url}\n",
-        "package.json": f'{{"dependencies": {{"x": "{url}"}}, "scripts": {{"start": "{AWS_KEY}"}}}}',
+        "package.json": f'{{"dependencies": {{"x": "{url}"}}, "scripts": {{"start": "{url}"}}}}',
         "pyproject.toml": f'[project]\ndependencies = ["x @ {url}"]\n',
     }
     workspace = await opened(tmp_path, files)

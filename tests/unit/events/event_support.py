@@ -1,13 +1,16 @@
 """Support: a journal, a bus and a viewer in memory, for tests of the events service."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, cast
 
 from nats.aio.msg import Msg
 
+from segue_contracts.envelope import encode
 from segue_contracts.v1 import subjects
-from segue_contracts.v1.events import frame
+from segue_contracts.v1.deltas import Heartbeat, StepDelta
+from segue_contracts.v1.events import frame, make_event
 from segue_contracts.v1.runs import RunEnded, RunStarted, SignalReceived
 from segue_events.app import Events, build
 from segue_events.settings import Settings
@@ -24,6 +27,7 @@ OTHER_RUN = "run00000000000000000000002"
 EPOCH = "e1"
 AT = "2026-05-04T10:00:00.000Z"
 PATIENCE_S = 5.0
+HEARTBEAT_S = 15
 
 Body = RunStarted | RunEnded | SignalReceived
 
@@ -49,6 +53,8 @@ class FakeJournal:
         self.lagging = 0
         """How many of the newest messages reads do not see yet."""
         self.reads = 0
+        self.gate: asyncio.Event | None = None
+        """Holds back answers to `after` until it is set."""
 
     def store(self, event: str, body: Body, *, run: str = RUN, pretty: bool = False) -> int:
         """Append an event and return its sequence."""
@@ -74,8 +80,11 @@ class FakeJournal:
         return self._fitting(patterns[0], 0)
 
     async def after(self, pattern: str, sequence: int, *, limit: int = 1000) -> list[StoredMessage]:
-        """Return what fits after a sequence."""
-        return self._fitting(pattern, sequence)[:limit]
+        """Return what fits after a sequence, as it is when asked."""
+        page = self._fitting(pattern, sequence)[:limit]
+        if self.gate is not None:
+            await self.gate.wait()
+        return page
 
     async def epoch(self) -> str:
         """Return the journal's identity."""
@@ -297,3 +306,45 @@ async def settle() -> None:
 
 
 UNAVAILABLE = BusUnavailableError("the broker is not reachable")
+
+
+def a_delta(number: int = 0) -> bytes:
+    """A framed delta."""
+    delta = StepDelta(run=RUN, step="scan", delta=Heartbeat(request="r", seq=number))
+    event = make_event(delta, id=str(number), source="segue/tests", subject=RUN, time="t")
+    return encode(event)
+
+
+def signal(name: str = "go") -> SignalReceived:
+    """An event in the middle of a run."""
+    return SignalReceived(name=name)
+
+
+def cursors(*sequences: int) -> list[str]:
+    """The cursors of some sequences."""
+    return [f"{EPOCH}-{sequence}" for sequence in sequences]
+
+
+@asynccontextmanager
+async def staged(**settings: Any) -> AsyncIterator[Stage]:
+    """Run the service; its journal holds the start of one run."""
+    stage = Stage(**settings)
+    stage.journal.store("started", started())
+    await stage.service.start()
+    try:
+        yield stage
+    finally:
+        await stage.service.stop()
+        await stage.runtime.tasks.close()
+
+
+async def live(stage: Stage, query: str = "", **headers: str) -> Watcher:
+    """A viewer who has read the history and waits."""
+    return await stage.joined(stage.watch(query, **headers))
+
+
+async def beat(stage: Stage) -> None:
+    """Let one heartbeat pass."""
+    await settle()
+    await stage.clock.advance(HEARTBEAT_S)
+    await settle()

@@ -8,55 +8,25 @@ import pytest
 from unit.events.event_support import (
     EPOCH,
     OTHER_RUN,
-    RUN,
     UNAVAILABLE,
     Stage,
-    Watcher,
+    a_delta,
+    beat,
+    cursors,
     ended,
+    live,
     settle,
+    signal,
+    staged,
     started,
 )
-
-from segue_contracts.envelope import encode
-from segue_contracts.v1.deltas import Heartbeat, StepDelta
-from segue_contracts.v1.events import make_event
-from segue_contracts.v1.runs import SignalReceived
-from segue_shared.errors import PermanentError
-
-HEARTBEAT_S = 15
-
-
-def a_delta(number: int = 0) -> bytes:
-    """A framed delta."""
-    delta = StepDelta(run=RUN, step="scan", delta=Heartbeat(request="r", seq=number))
-    event = make_event(delta, id=str(number), source="segue/tests", subject=RUN, time="t")
-    return encode(event)
-
-
-def signal(name: str = "go") -> SignalReceived:
-    """An event in the middle of a run."""
-    return SignalReceived(name=name)
-
-
-def cursors(*sequences: int) -> list[str]:
-    """The cursors of some sequences."""
-    return [f"{EPOCH}-{sequence}" for sequence in sequences]
 
 
 @pytest.fixture
 async def stage() -> AsyncIterator[Stage]:
-    """A started service whose journal holds the start of one run."""
-    stage = Stage()
-    stage.journal.store("started", started())
-    await stage.service.start()
-    yield stage
-    await stage.service.stop()
-    await stage.runtime.tasks.close()
-
-
-async def live(stage: Stage, query: str = "", **headers: str) -> Watcher:
-    """A viewer who has read the history and waits."""
-    return await stage.joined(stage.watch(query, **headers))
+    """A running service whose journal holds the start of one run."""
+    async with staged() as stage:
+        yield stage
 
 
 async def test_an_ended_run_is_told_whole_and_then_the_stream_says_bye(stage: Stage) -> None:
@@ -228,173 +198,26 @@ async def test_what_is_no_event_is_skipped(stage: Stage) -> None:
     assert watcher.ids == cursors(1, 3)
 
 
-async def test_a_lost_fact_is_read_from_the_journal(stage: Stage) -> None:
-    """A hole in the sequences of the feed makes viewers read the journal again."""
-    watcher = await live(stage)
-
-    stage.journal.store("signal.1", signal())
-    await stage.tell("signal.2", signal())
-
-    await watcher.until(3)
-    assert watcher.ids == cursors(1, 2, 3)
-    assert stage.metric("segue_feed_rejoins_total", why="gap") == 1
-
-
-async def test_facts_lost_in_a_disconnect_are_read_after_the_reconnect(stage: Stage) -> None:
-    """Core NATS keeps nothing for who is away; the journal fills the hole."""
-    watcher = await live(stage)
-
-    stage.journal.store("signal.1", signal())
-    stage.bus.reconnect()
-
-    await watcher.until(2)
-    assert watcher.ids == cursors(1, 2)
-
-
-async def test_a_lost_fact_with_nothing_after_it_is_found_by_the_heartbeat(stage: Stage) -> None:
-    """What the journal held at one heartbeat and the feed lacks at the next is lost."""
-    watcher = await live(stage)
-
-    stage.journal.store("signal.1", signal())
-    await beat(stage)
-    assert watcher.ids == cursors(1)
-    await beat(stage)
-
-    await watcher.until(2)
-    assert watcher.ids == cursors(1, 2)
-
-
-async def beat(stage: Stage) -> None:
-    """Let one heartbeat pass."""
-    await settle()
-    await stage.clock.advance(HEARTBEAT_S)
-    await settle()
-
-
-async def test_a_replica_that_lags_is_asked_again(stage: Stage) -> None:
-    """A reading that lacks what the feed has brought does not count."""
-    await stage.tell("signal.1", signal())
-    stage.journal.lagging = 1
-    watcher = await live(stage)
-    assert watcher.ids == cursors(1)
-
-    stage.journal.lagging = 0
-    await stage.clock.advance(1)
-
-    await watcher.until(2)
-    assert watcher.ids == cursors(1, 2)
-
-
-async def test_the_journal_may_be_away_for_a_while(stage: Stage) -> None:
-    """A failed reading is repeated, and the stream goes on where it was."""
-    watcher = await live(stage)
-    stage.journal.error = UNAVAILABLE
-    stage.journal.store("signal.1", signal())
-    stage.bus.reconnect()
-    await settle()
-    assert watcher.ids == cursors(1)
-
-    stage.journal.error = None
-    await stage.clock.advance(2)
-
-    await watcher.until(2)
-    assert watcher.ids == cursors(1, 2)
-
-
-async def test_a_journal_that_refuses_for_good_ends_the_stream(stage: Stage) -> None:
-    """A viewer is told that this instance cannot go on."""
-    watcher = await live(stage)
-    stage.journal.error = PermanentError("not yours")
-    stage.bus.reconnect()
-
-    await watcher.done()
-
-    assert watcher.events[-1].data == '{"reason":"unavailable"}'
-    stage.journal.error = None
-    await stage.clock.advance(2)
-
-
-@pytest.mark.parametrize("change", ["wiped", "shorter"])
-async def test_another_journal_ends_every_stream(stage: Stage, change: str) -> None:
-    """Sequences of a wiped or truncated journal would be taken for those that were seen."""
-    await stage.tell("signal.1", signal())
-    watcher = await stage.joined(stage.watch(), 2)
-
-    if change == "wiped":
-        stage.journal.epoch_text = "e2"
-    else:
-        stage.journal.messages.pop()
-    stage.bus.reconnect()
-
-    await watcher.done()
-    assert watcher.events[-1].data == '{"reason":"journal_changed"}'
-
-
 async def test_a_viewer_too_slow_for_durable_events_is_told_to_resume() -> None:
     """Deltas give way first; when events do not fit either, the stream says so and ends."""
-    stage = Stage(queue_frames=4)
-    stage.journal.store("started", started())
-    await stage.service.start()
-    watcher = await live(stage)
-    watcher.blocked = asyncio.Event()
-    for number in range(6):
-        await stage.bus.send_delta(a_delta(number))
-        await settle()
-    for number in range(6):
-        await stage.tell(f"signal.{number}", signal())
-        await settle()
+    async with staged(queue_frames=4) as stage:
+        watcher = await live(stage)
+        watcher.blocked = asyncio.Event()
+        for number in range(6):
+            await stage.bus.send_delta(a_delta(number))
+            await settle()
+        for number in range(6):
+            await stage.tell(f"signal.{number}", signal())
+            await settle()
 
-    watcher.blocked.set()
-    await watcher.done()
+        watcher.blocked.set()
+        await watcher.done()
 
-    assert watcher.events[-1].event == "stream.lagged"
-    assert watcher.ids == cursors(1, 2, 3, 4, 5)
-    assert stage.metric("segue_deltas_dropped_total") == 5
-    resumed = await stage.joined(stage.watch(last_event_id=watcher.ids[-1]), 2)
-    assert resumed.ids == cursors(6, 7)
-    await stage.service.stop()
-    await stage.runtime.tasks.close()
-
-
-async def test_a_history_longer_than_a_page_and_a_queue_is_told_whole() -> None:
-    """What overflows while history is read is read from the journal instead."""
-    stage = Stage(queue_frames=4)
-    stage.journal.store("started", started())
-    await stage.service.start()
-    watcher = stage.watch()
-    watcher.blocked = asyncio.Event()
-    await settle()
-    for number in range(2100):
-        await stage.tell(f"signal.{number}", signal())
-    stage.bus.reconnect()
-
-    watcher.blocked.set()
-
-    await watcher.until(2101)
-    assert watcher.ids == cursors(*range(1, 2102))
-    await stage.service.stop()
-    await stage.runtime.tasks.close()
-
-
-async def test_what_overflows_while_a_loss_is_mended_is_read_too() -> None:
-    """A viewer who is reading the journal is not too slow: the journal keeps what it needs."""
-    stage = Stage(queue_frames=4)
-    stage.journal.store("started", started())
-    await stage.service.start()
-    watcher = await live(stage)
-    watcher.blocked = asyncio.Event()
-    stage.journal.store("signal.lost", signal())
-    stage.bus.reconnect()
-    await settle()
-    for number in range(6):
-        await stage.tell(f"signal.{number}", signal())
-
-    watcher.blocked.set()
-
-    await watcher.until(8)
-    assert watcher.ids == cursors(*range(1, 9))
-    await stage.service.stop()
-    await stage.runtime.tasks.close()
+        assert watcher.events[-1].event == "stream.lagged"
+        assert watcher.ids == cursors(1, 2, 3, 4, 5)
+        assert stage.metric("segue_deltas_dropped_total") == 5
+        resumed = await stage.joined(stage.watch(last_event_id=watcher.ids[-1]), 2)
+        assert resumed.ids == cursors(6, 7)
 
 
 async def test_a_quiet_stream_gives_signs_of_life(stage: Stage) -> None:
@@ -432,18 +255,14 @@ async def test_a_viewer_who_leaves_is_forgotten(stage: Stage) -> None:
 
 async def test_a_viewer_who_does_not_read_is_forgotten() -> None:
     """A write that makes no progress in time ends the stream."""
-    stage = Stage(write_timeout_s=0.01)
-    stage.journal.store("started", started())
-    await stage.service.start()
-    watcher = await live(stage)
-    watcher.blocked = asyncio.Event()
+    async with staged(write_timeout_s=0.01) as stage:
+        watcher = await live(stage)
+        watcher.blocked = asyncio.Event()
 
-    await stage.tell("signal.1", signal())
-    await watcher.done()
+        await stage.tell("signal.1", signal())
+        await watcher.done()
 
-    assert stage.metric("segue_streams_ended_total", why="stuck") == 1
-    await stage.service.stop()
-    await stage.runtime.tasks.close()
+        assert stage.metric("segue_streams_ended_total", why="stuck") == 1
 
 
 async def test_stopping_says_bye_to_every_viewer(stage: Stage) -> None:

@@ -293,7 +293,7 @@ def test_a_conversation_comes_to_its_end(mode: str) -> None:
         tools=[a_tool("lint", "path"), a_tool("scan")],
         tool_choice=ToolChoice(mode=mode, parallel=False),  # type: ignore[arg-type]
     )
-    reasons = []
+    reasons: list[str] = []
     while not reasons or reasons[-1] == "tool_use":
         response = answer(request)
         reasons.append(response.stop.reason)

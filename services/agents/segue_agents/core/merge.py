@@ -38,8 +38,7 @@ def merge_findings(reports: Sequence[object], *, limit: int = DEFAULT_LIMIT) -> 
             "reports": len(sources),
             "duplicates": len(readable) - len(unique),
             "files": len(files),
-            **_counts("tool", Counter(finding.tool for finding in unique).most_common()),
-            **_counts("file", _most_common(files)),
+            **_counts(unique, files),
         },
         notes=_notes(sources, unreadable),
     )
@@ -81,8 +80,12 @@ def _items(value: object) -> Sequence[object]:
     return value if isinstance(value, list | tuple) else ()
 
 
-def _counts(prefix: str, counted: Iterable[tuple[str, int]]) -> dict[str, int]:
-    return {f"{prefix}.{name}": count for name, count in counted}
+def _counts(findings: Iterable[Finding], files: Mapping[str, int]) -> dict[str, int]:
+    tools = Counter(finding.tool for finding in findings)
+    return {
+        **{f"tool.{tool}": count for tool, count in tools.most_common()},
+        **{f"file.{file}": count for file, count in _most_common(files)},
+    }
 
 
 def _most_common(files: Mapping[str, int]) -> list[tuple[str, int]]:

@@ -1,0 +1,35 @@
+"""Services in process: how does a test run a service without a process of its own?"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from segue_shared.process import Process
+from segue_shared.runtime import Plan, Requires, Runtime, Service
+from segue_shared.settings import ServiceSettings
+
+S = TypeVar("S", bound=ServiceSettings)
+V = TypeVar("V", bound=Service)
+
+
+@asynccontextmanager
+async def serving(
+    name: str, settings: S, build: Callable[[S, Runtime], V], *, requires: Requires
+) -> AsyncIterator[Process[S, V]]:
+    """Run a service for the length of a block; it stops as after SIGTERM.
+
+    Args:
+        name: The service's name.
+        settings: Its settings, with the broker's address.
+        build: Its composition root.
+        requires: What the broker must have.
+    """
+    process = Process(Plan(name=name, settings=settings, build=build, requires=requires))
+    stop = asyncio.Event()
+    running = asyncio.create_task(process.serve(stop))
+    try:
+        yield process
+    finally:
+        stop.set()
+        await running
