@@ -15,7 +15,7 @@ import uvloop
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
-from nats.js.api import ConsumerConfig, StreamConfig
+from nats.js.api import ConsumerConfig, PubAck, RetentionPolicy, StreamConfig
 
 STEPS: Final = 5
 _READY: Final = "floor.ready"
@@ -45,7 +45,7 @@ async def setup(url: str) -> None:
     client, js = await _connect(url)
     await js.add_stream(StreamConfig(name="FLOOR_RUN", subjects=["frun.>"]))
     await js.add_stream(
-        StreamConfig(name="FLOOR_TASK", subjects=["ftask.>"], retention="workqueue")
+        StreamConfig(name="FLOOR_TASK", subjects=["ftask.>"], retention=RetentionPolicy.WORK_QUEUE)
     )
     await client.close()
 
@@ -90,7 +90,7 @@ async def worker(url: str) -> None:
             task.add_done_callback(acks.discard)
 
 
-async def _ack_when(stored: "asyncio.Future[object]", message: Msg) -> None:
+async def _ack_when(stored: "asyncio.Future[PubAck]", message: Msg) -> None:
     await stored
     await message.ack()
 

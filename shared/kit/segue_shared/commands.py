@@ -16,6 +16,8 @@ from faststream.nats import NatsBroker, NatsMessage
 from faststream.nats.security import NatsNKey
 from faststream.nats.subscriber.usecases import CoreSubscriber
 from msgspec import Raw
+from nats.aio.client import Client
+from nats.aio.subscription import Subscription
 
 from segue_contracts.envelope import encode
 from segue_contracts.reply import Refused, Reply
@@ -135,14 +137,17 @@ class CommandServer:
         """Connect, and return once the broker sends calls here."""
         await self._broker.start()
         try:
-            await self._broker.connection.flush()
+            await _settle(self._broker.connection)
         except nats.errors.Error as error:
             _log.warning("commands_bus_error", error=str(error) or type(error).__name__)
 
     async def stop(self) -> None:
         """Leave the queue group, answer what has arrived within `drain_s`, and disconnect."""
         self._stopping = True
-        await self._leave()
+        if not self._broker.running:
+            return
+        if self._broker.connection.is_connected:
+            await self._leave()
         if self._calls:
             await asyncio.wait(tuple(self._calls), timeout=self._runtime.settings.drain_s)
         left = tuple(self._calls)
@@ -150,21 +155,26 @@ class CommandServer:
             call.cancel()
         if left:
             await asyncio.wait(left)
-        try:
-            await self._broker.stop()
-        except (nats.errors.Error, TimeoutError) as error:
-            _log.warning("commands_not_drained", reason=str(error))
+        await self._disconnect()
 
     async def _leave(self) -> None:
         """Unsubscribe so that others are asked instead, and take in what was sent to us already."""
-        for subscriber in self._subscribers:
-            subscription, subscriber.subscription = subscriber.subscription, None
-            try:
-                async with asyncio.timeout(self._runtime.settings.drain_s):
-                    if subscription is not None:
-                        await subscription.drain()  # type: ignore[no-untyped-call] # nats-py leaves it bare
-            except (nats.errors.Error, TimeoutError) as error:
-                _log.warning("commands_not_drained", reason=str(error))
+        left = [(subscriber, subscriber.subscription) for subscriber in self._subscribers]
+        for subscriber, _ in left:
+            subscriber.subscription = None
+        try:
+            async with asyncio.timeout(self._runtime.settings.drain_s):
+                await asyncio.gather(*(_drain(sub) for _, sub in left if sub is not None))
+        except (nats.errors.Error, TimeoutError) as error:
+            _log.warning("commands_not_drained", reason=str(error) or type(error).__name__)
+
+    async def _disconnect(self) -> None:
+        connection = self._broker.connection
+        try:
+            await self._broker.stop()
+        except (nats.errors.Error, TimeoutError) as error:
+            _log.warning("commands_not_drained", reason=str(error) or type(error).__name__)
+            await connection.close()
 
     def _accept(self, endpoint: "Endpoint", message: NatsMessage) -> None:
         call = asyncio.create_task(self._answer(endpoint, message))
@@ -318,6 +328,28 @@ def _refused(refused: Refused) -> bytes:
 async def _undecoded(message: NatsMessage) -> NatsMessage:
     """Hand the message itself to the handler: bodies are decoded by msgspec, once."""
     return message
+
+
+async def _drain(subscription: Subscription) -> None:
+    """End a subscription without losing a message.
+
+    nats-py's own drain lets its PING overtake the UNSUB, so that what the broker sends between the
+    two is dropped; hence the UNSUB goes out first here, and the drain finds nothing new.
+    """
+    client: Client = subscription._conn  # noqa: SLF001 - no public way to send an UNSUB alone
+    await client._send_unsubscribe(subscription._id)  # noqa: SLF001 - see above
+    await _settle(client)
+    await subscription.drain()  # type: ignore[no-untyped-call] # nats-py leaves it bare
+
+
+async def _settle(client: Client) -> None:
+    """Return once the broker has done all that was asked of it.
+
+    nats-py writes the PING of a flush ahead of what waits in its buffer, so that only a second one
+    comes after it.
+    """
+    await client.flush()
+    await client.flush()
 
 
 async def _on_reconnected() -> None:

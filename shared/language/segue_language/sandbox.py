@@ -344,7 +344,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             return obj[attribute]
         if isinstance(obj, LoopContext) and attribute in _LOOP:
             return getattr(obj, attribute)
-        if isinstance(obj, tuple) and attribute in getattr(obj, "_fields", ()):
+        if isinstance(obj, tuple) and attribute in _fields(obj):
             return getattr(obj, attribute)
         if isinstance(obj, str | Mapping | list | tuple) and attribute in METHODS:
             return getattr(obj, attribute, self.undefined(obj=obj, name=attribute))
@@ -354,12 +354,20 @@ class Sandbox(ImmutableSandboxedEnvironment):
         """Look into data by name, index or slice."""
         if isinstance(obj, Mapping) and argument in obj:
             return obj[argument]
+        if isinstance(obj, tuple) and argument in _fields(obj):
+            return getattr(obj, str(argument))
         if isinstance(obj, list | tuple | str | range) and isinstance(argument, int | slice):
             try:
                 return obj[argument]
             except (IndexError, TypeError, ValueError):
                 pass
         return self.undefined(obj=obj, name=str(argument)[:40])
+
+
+def _fields(group: tuple[object, ...]) -> tuple[str, ...]:
+    """Return the names in a group that `groupby` gives, `grouper` and `list`."""
+    names: tuple[str, ...] = getattr(group, "_fields", ())
+    return names
 
 
 def _power(left: object, right: object) -> object:

@@ -137,7 +137,8 @@ class Builder:
         inner.key, inner.key_mark = name, mark
         if name in inner.value:
             first = inner.spot.keys[name].line
-            self.flaw(mark, "duplicate_key", f"{shown(name)} stands here again, first on {first}")
+            message = f"{shown(name)} stands here again, first on line {first}"
+            self.flaw(mark, "duplicate_key", message)
 
     def scalar(self, value: object, mark: Mark, anchor: str | None = None) -> None:
         """Take a value that holds no other."""

@@ -160,7 +160,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "the expression is nested too deeply"
     text = getattr(error, "message", None) or str(error) or "the expression is wrong"
-    return text.rstrip(".")
+    return text.rstrip(".").replace("'end of print statement'", "end of the expression")
 
 
 def _parsed(text: str) -> nodes.Template:

@@ -2,11 +2,12 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, MappingView
 from itertools import islice
 from typing import Final
 
 from jinja2 import Undefined
+from jinja2.runtime import LoopContext
 
 MAX_ITEMS: Final = 10_000
 MAX_OUTPUT: Final = 1_048_576
@@ -26,7 +27,7 @@ def plain(value: object) -> object:
         return _number(value)
     if isinstance(value, Mapping):
         return {_name(name): plain(item) for name, item in value.items()}
-    if isinstance(value, list | tuple | range | Iterator):
+    if isinstance(value, list | tuple | range | MappingView | Iterator):
         return [plain(item) for item in bounded(value)]
     if isinstance(value, Undefined):
         str(value)
@@ -40,9 +41,9 @@ def bounded(values: object) -> list[object]:
         TypeError: It has no items.
         ValueError: An iterator gives too many.
     """
-    if isinstance(values, Mapping | str | list | tuple | range):
-        return list(values)
-    if not isinstance(values, Iterator):
+    if isinstance(values, Mapping | MappingView | str | list | tuple | range):
+        return list(values) if isinstance(values, Iterable) else []
+    if not isinstance(values, Iterator) or isinstance(values, LoopContext):
         raise TypeError("a list was expected")
     items = list(islice(values, MAX_ITEMS + 1))
     if len(items) > MAX_ITEMS:

@@ -66,8 +66,7 @@ def _events(text: str) -> Iterator[Event]:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         at = Mark(mark.line + 1, mark.column + 1) if mark else START
-        message = (error.problem or error.context or "this is no YAML").replace("\n", " ")
-        raise UnreadableError(Flaw(at, "invalid_yaml", _helped(message))) from error
+        raise UnreadableError(Flaw(at, "invalid_yaml", _helped(error))) from error
     except ReaderError as error:
         at = mark_at(text, int(error.position))
         message = f"the character U+{ord(text[error.position]):04X} is not allowed in YAML"
@@ -77,11 +76,15 @@ def _events(text: str) -> Iterator[Event]:
         raise UnreadableError(Flaw(START, "invalid_yaml", "this is no YAML")) from error
 
 
-def _helped(message: str) -> str:
+def _helped(error: MarkedYAMLError) -> str:
+    """Say what is wrong, in what, and what helps against the two commonest mistakes."""
+    message = str(error.problem or error.context or "this is no YAML").replace("\n", " ")
     if "'\\t'" in message:
         return "a tab cannot indent; use spaces"
     if message.startswith("mapping values are not allowed"):
         return f"{message}; put text that holds ': ' in quotes"
+    if error.problem and error.context and error.context_mark:
+        return f"{message}, {error.context} that begins on line {error.context_mark.line + 1}"
     return message
 
 

@@ -234,6 +234,37 @@ async def test_a_server_answers_again_after_the_broker_was_killed(fresh_broker: 
     assert greeting.text == "acme"
 
 
+async def test_a_server_is_asked_from_the_moment_it_has_started(broker: Broker, bus: Bus) -> None:
+    """`start` returns once the broker knows; repeated, since a race shows only sometimes."""
+    for number in range(40):
+        greeter = Greeter(broker.url, name=f"greeter-{number}")
+        await greeter.server.start()
+        greeting = await bus.call(QUICK.subject, Greet(), Greeting)
+        await greeter.server.stop()
+
+        assert greeting.who == f"greeter-{number}"
+
+
+async def test_a_server_stops_at_once_while_the_broker_is_away(fresh_broker: Broker) -> None:
+    """There is nobody to say goodbye to."""
+    greeter = Greeter(fresh_broker.url, drain_s=600)
+    await greeter.server.start()
+    fresh_broker.kill()
+    await until(lambda: greeter.runtime.health.ready() != {})
+
+    async with asyncio.timeout(5):
+        await greeter.server.stop()
+
+
+async def test_a_server_that_never_started_can_be_stopped() -> None:
+    """A service whose start failed half-way is stopped as a whole."""
+    greeter = Greeter("nats://127.0.0.1:1")
+
+    await greeter.server.stop()
+
+    assert greeter.runtime.health.ready() == {"commands": "commands are not answered yet"}
+
+
 PERMISSIONS = """
 accounts { A { jetstream: enabled, users: [
   {user: greeter, password: pw, permissions: {

@@ -193,3 +193,33 @@ def test_reports_nested_too_deep_are_not_searched_for() -> None:
         nested = {"inner": nested}
 
     assert _finished(job=_writer({"deep": nested})).output["agents"] == []
+
+
+def test_the_writer_believes_who_looked_rather_than_the_author() -> None:
+    """The agents before it saw the repository; the author's default may be wrong."""
+    seen = {"repository": "/src/seen", "branch": "topic", "reports": []}
+    said = {"repository": "/src/said", "branch": "main"}
+
+    assert (
+        _output({**said, "scan": seen})["repository"],
+        _output({**said, "scan": seen})["branch"],
+    ) == (
+        "/src/seen",
+        "topic",
+    )
+    assert (_output(said)["repository"], _output(said)["branch"]) == ("/src/said", "main")
+    assert not _output({"branch": 3})["branch"]
+
+
+def _output(given: dict[str, object]) -> dict[str, object]:
+    return _finished(job=_writer(given)).output
+
+
+def test_another_branch_than_the_author_s_is_noted() -> None:
+    """Tools look at what is checked out, whatever the step asks for."""
+    asked = a_job({"branch": "topic"})
+    nowhere = msgspec.structs.replace(asked, scene=msgspec.structs.replace(asked.scene, branch=""))
+
+    assert _finished(job=asked).notes[1].endswith("what is checked out: main")
+    assert _finished(job=nowhere).notes[1].endswith("what is checked out: no branch")
+    assert _finished(job=a_job({"branch": "main"})).notes == ("fell back",)

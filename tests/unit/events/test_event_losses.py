@@ -169,3 +169,17 @@ async def test_a_loss_that_a_lagging_replica_hides_is_found_by_the_heartbeat(sta
 
     await watcher.until(2)
     assert watcher.ids == cursors(1, 2)
+
+
+async def test_a_replica_that_never_catches_up_ends_the_stream(stage: Stage) -> None:
+    """A viewer is not kept waiting for ever; it may find a better replica when it resumes."""
+    await stage.tell("signal.1", signal())
+    stage.journal.lagging = 1
+    watcher = await live(stage)
+
+    for _ in range(200):
+        await stage.clock.advance(0.1)
+        await settle()
+
+    await watcher.done()
+    assert watcher.events[-1].event == "stream.lagged"

@@ -162,7 +162,7 @@ def test_a_tag_is_a_flaw() -> None:
     ("text", "mark", "code"),
     [
         ("a: b: c", (1, 5), "invalid_yaml"),
-        ("a: [1,\nb: 2", (2, 2), "invalid_yaml"),
+        ("a: [1,\nb: 2", (2, 5), "invalid_yaml"),
         ("a: 1\n\tb: 2", (2, 1), "invalid_yaml"),
         ("a: 1\nb: \x07", (2, 4), "invalid_yaml"),
         ("a: *nope", (1, 4), "unknown_alias"),
@@ -235,3 +235,25 @@ def test_yaml_is_read_or_refused_with_a_position(text: str) -> None:
         read_yaml(text)
     except UnreadableError as error:
         assert error.flaw.mark >= (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: 1\n\tb: 2", "a tab cannot indent; use spaces"),
+        (
+            "a: b: c",
+            "mapping values are not allowed here; put text that holds ': ' in quotes",
+        ),
+        (
+            "a: 1\nb: [1",
+            "expected ',' or ']', but got '<stream end>', "
+            "while parsing a flow sequence that begins on line 2",
+        ),
+    ],
+)
+def test_a_message_about_yaml_says_what_helps(text: str, message: str) -> None:
+    """Common mistakes have their way out in the message."""
+    with pytest.raises(UnreadableError) as caught:
+        read_yaml(text)
+    assert caught.value.flaw.message == message

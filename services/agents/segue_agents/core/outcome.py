@@ -68,7 +68,11 @@ def concluded(
         usage=usage,
         provider=provider,
         model=model,
-        notes=(*warnings, *(f"tool {each.name} failed: {_reason(each)}" for each in failures)),
+        notes=(
+            *warnings,
+            *_other_branch(job),
+            *(f"tool {each.name} failed: {_reason(each)}" for each in failures),
+        ),
     )
 
 
@@ -76,9 +80,10 @@ def _review(
     job: Job, text: str, *, provider: str, model: str, results: tuple[ToolResult, ...]
 ) -> Review:
     upstream = tuple(sources(job.input))
+    seen = bool(job.scene.repository)
     return Review(
-        repository=job.scene.repository or _mentioned(job.input, "repository"),
-        branch=job.scene.branch or _mentioned(job.input, "branch"),
+        repository=job.scene.repository if seen else _told(job, upstream, "repository"),
+        branch=job.scene.branch if seen else _told(job, upstream, "branch"),
         at=job.scene.at,
         provider=provider,
         model=model,
@@ -143,14 +148,20 @@ def _agent_line(source: Source) -> dict[str, Any]:
     }
 
 
-def _mentioned(value: object, key: str, depth: int = 6) -> str:
-    """Return the first text of that name in an input: its own, else that of an output in it."""
-    if not isinstance(value, dict) or not depth:
-        return ""
-    own = value.get(key)
-    if isinstance(own, str) and own:
-        return own
-    return next(filter(None, (_mentioned(inner, key, depth - 1) for inner in value.values())), "")
+def _told(job: Job, upstream: tuple[Source, ...], key: str) -> str:
+    """Return a fact that this step did not see: from those who did, else as the author says."""
+    seen = next((source.facts[key] for source in upstream if key in source.facts), None)
+    said = job.input.get(key) if seen is None else seen
+    return said if isinstance(said, str) else ""
+
+
+def _other_branch(job: Job) -> tuple[str, ...]:
+    """Tell when the author names another branch than the one that tools looked at."""
+    asked, found = job.input.get("branch"), job.scene.branch
+    if not job.scene.repository or not asked or asked == found:
+        return ()
+    said = f"branch {asked} was asked for; the tools looked at what is checked out"
+    return (f"{said}: {found or 'no branch'}",)
 
 
 def _nothing_worked(failures: tuple[ToolResult, ...]) -> Failure:

@@ -14,6 +14,7 @@ from segue_agents.core.findings import SEVERITIES, Severity
 Report = dict[str, Any]
 
 _MAX_DEPTH: Final = 12
+_FACTS: Final = ("repository", "branch")
 _WRAPPERS: Final = frozenset({"output", "outputs", "reports", "result", "results", "steps"})
 
 
@@ -26,6 +27,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     """Who answered it; empty when it does not say."""
     reports: tuple[Report, ...]
     """Its reports."""
+    facts: Mapping[str, str] = {}
+    """What it says it looked at: `repository` and `branch`."""
 
 
 def is_report(value: object) -> TypeGuard[Report]:
@@ -56,6 +59,7 @@ def _from_output(value: Mapping[str, Any], name: str) -> Iterator[Source]:
         name=str(value.get("agent") or name),
         provider=str(value.get("provider") or ""),
         reports=reports,
+        facts={key: value[key] for key in _FACTS if isinstance(value.get(key), str)},
     )
 
 

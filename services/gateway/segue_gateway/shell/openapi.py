@@ -65,8 +65,18 @@ class DescribedApi(FastAPI):
         if self.openapi_schema is None:
             document = super().openapi()
             document.setdefault("components", {})["schemas"] = schemas()
+            _drop_foreign_problems(document)
             self.openapi_schema = document
         return self.openapi_schema
+
+
+def _drop_foreign_problems(document: Json) -> None:
+    """Remove the framework's own form of a 422, which never leaves this gateway."""
+    for path in document["paths"].values():
+        for operation in path.values():
+            found = operation["responses"].get("422", {})
+            if CONTENT_TYPE not in found.get("content", {CONTENT_TYPE: {}}):
+                del operation["responses"]["422"]
 
 
 def schemas() -> Json:
