@@ -1,11 +1,21 @@
 """Settings: what can an operator choose?"""
 
+from ipaddress import ip_address
 from typing import Literal
 
 from pydantic import Field, model_validator
 
-from segue_gateway.core.binding import is_loopback
 from segue_shared.settings import ServiceSettings
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine reaches a host name or address."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class Settings(ServiceSettings):

@@ -21,6 +21,11 @@ class BackgroundTasks:
         self._endless: set[asyncio.Task[Any]] = set()
         self._closing = False
 
+    @property
+    def running(self) -> int:
+        """How many tasks run now."""
+        return len(self._tasks)
+
     def spawn(
         self, work: Coroutine[Any, Any, Any], *, name: str, endless: bool = True
     ) -> asyncio.Task[Any]:
@@ -61,7 +66,7 @@ class BackgroundTasks:
         if error is not None:
             _log.error("task_failed", task=name, exc_info=error)
             self._fail(f"background task {name} failed: {type(error).__name__}")
-        elif False:
+        elif endless and not self._closing:
             _log.error("task_ended", task=name)
             self._fail(f"background task {name} ended, which it never should")
 

@@ -11,7 +11,7 @@ from integration.agents.sample_repository import commit, write
 
 from segue_agents.core.findings import Finding, ToolReport
 from segue_agents.core.modules import Import
-from segue_agents.shell.process import ProcessTimedOutError
+from segue_agents.shell.process import ProcessError, ProcessTimedOutError
 from segue_agents.shell.tools import REPOSITORY_TOOLS
 from segue_agents.shell.tools.architecture import import_graph, outline
 from segue_agents.shell.tools.inspection import inspect
@@ -63,9 +63,8 @@ async def test_the_configuration_of_a_repository_does_not_change_its_verdict(
     """Ruff and bandit read no settings of the code they judge."""
     files = {
         "a.py": "import os\nexec(input())\n",
-        "ruff.toml": "exclude = ['*']\n",
+        "ruff.toml": "[lint.per-file-ignores]\n'*' = ['F401']\n",
         ".bandit": "[bandit]\nskips = B102\n",
-        "pyproject.toml": "[tool.ruff]\nexclude = ['*']\n",
     }
     workspace = await opened(tmp_path, files)
     assert places(await lint_code(workspace)) == [("F401", "a.py", 1)]
@@ -311,6 +310,13 @@ async def test_a_tool_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
     workspace = await Workspace.open(str(tmp_path), timeout_s=0.01)
     with pytest.raises(ProcessTimedOutError, match=re.escape("0.01 s")):
         await measure_complexity(workspace)
+
+
+async def test_an_analysis_that_cannot_run_is_an_error(tmp_path: Path) -> None:
+    """A fault of ours is not blamed on the files."""
+    workspace = await opened(tmp_path, {"a.py": "x = 1\n"})
+    with pytest.raises(ProcessError, match="the analysis unheard-of failed"):
+        await inspect(workspace, "unheard-of", workspace.files, list[Import])
 
 
 async def test_tools_can_run_at_the_same_time(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from integration.agents.sample_repository import commit, git, write
+from integration.agents.sample_repository import commit, git, sign, write
 
 from segue_agents.shell import workspace as limits
 from segue_agents.shell.git import recent_history
@@ -147,6 +147,7 @@ async def test_the_configuration_of_a_repository_runs_nothing(tmp_path: Path) ->
     ):
         git(root, "config", name, str(trap))
     git(root, "config", "log.showSignature", "true")
+    sign(root)
     await Workspace.open(str(root))
     history, _ = await recent_history(root, timeout_s=10)
     assert history.commits == 1

@@ -5,14 +5,14 @@ from collections.abc import AsyncIterator
 from typing import get_args
 
 import pytest
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # no types shipped
 from unit.gateway.gateway_support import ACCEPTED, LISTED, RUN, VIEW, Stage, code_of, staged
 
 from segue_contracts.envelope import encode
 from segue_contracts.reply import RefusalCode
-from segue_gateway.core.binding import is_loopback, names_loopback
 from segue_gateway.core.problems import KINDS, problem
-from segue_gateway.settings import Settings
+from segue_gateway.settings import Settings, is_loopback
+from segue_gateway.shell.local import names_loopback
 from segue_shared.settings import InvalidSettingsError, load
 
 

@@ -57,6 +57,7 @@ class FakeService:
         self.on_start: Callable[[], None] = lambda: None
         self.on_stop: Callable[[], None] = lambda: None
         self.stuck = False
+        self.lingers = False
 
     async def start(self) -> None:
         self.journal.append("started")
@@ -65,6 +66,8 @@ class FakeService:
     async def stop(self) -> None:
         self.journal.append("stopped")
         self.on_stop()
+        if self.lingers:
+            await until(lambda: not self.runtime.tasks.running)
         if self.stuck:
             await asyncio.Event().wait()
 
@@ -357,6 +360,23 @@ async def test_a_loop_that_still_runs_is_cancelled_when_the_process_stops(stage:
         "on_start",
         lambda: service.runtime.spawn(return_when(asyncio.Event()), name="shards"),
     )
+    async with running(stage) as process:
+        await until(stage.ready_file.exists)
+        stage.stop.set()
+
+        assert await process == 0
+
+
+async def test_a_loop_may_return_once_the_process_stops(stage: Stage) -> None:
+    """That is how a service ends its own loops."""
+    over = asyncio.Event()
+
+    def prepare(service: FakeService) -> None:
+        service.on_start = lambda: void(service.runtime.spawn(return_when(over), name="shards"))
+        service.on_stop = over.set
+        service.lingers = True
+
+    stage.prepare = prepare
     async with running(stage) as process:
         await until(stage.ready_file.exists)
         stage.stop.set()

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from segue_language.dialects import LLM_FIELDS, STEP_ALIASES, WORKFLOW_ALIASES, to_canonical
 from segue_language.parse import parse
 
@@ -109,13 +110,21 @@ def test_a_config_that_is_no_mapping_is_a_problem() -> None:
 @pytest.mark.parametrize("alias", ["next_step", "nextStep"])
 def test_an_edge_forward_is_a_dependency_of_the_next_step(alias: str) -> None:
     """The step that is led to waits for the one that leads there."""
-    listed = [{"key": "a", alias: "c"}, {"key": "b", alias: None}, {"key": "c", "needs": ["b"]}]
+    listed: list[dict[str, object]] = [
+        {"key": "a", alias: "c"},
+        {"key": "b", alias: None},
+        {"key": "c", "needs": ["b"]},
+    ]
     assert [step.get("dependsOn") for step in steps(listed)] == [None, None, ["b", "a"]]
 
 
 def test_an_edge_forward_can_lead_to_several_steps() -> None:
     """A list fans out."""
-    listed = [{"key": "a", "next_step": ["b", "c"]}, {"key": "b"}, {"key": "c"}]
+    listed: list[dict[str, object]] = [
+        {"key": "a", "next_step": ["b", "c"]},
+        {"key": "b"},
+        {"key": "c"},
+    ]
     assert [step.get("dependsOn") for step in steps(listed)] == [None, ["a"], ["a"]]
 
 
@@ -233,8 +242,10 @@ def test_a_faulty_value_under_an_alias_is_named_by_the_alias() -> None:
     """Position and name are those of the text."""
     text = "name: x\nsteps:\n- id: a\n  gpt: x\n  timeoutMs: soon\n  retries: many\n"
     assert [problem.render() for problem in parse(text).problems] == [
-        "<definition>:5:14: 'timeoutMs' is wrong: 'soon' is no duration: "
-        "write it like 250ms, 30s, 5m or 1h30m",
+        (
+            "<definition>:5:14: 'timeoutMs' is wrong: 'soon' is no duration: "
+            "write it like 250ms, 30s, 5m or 1h30m"
+        ),
         "<definition>:6:12: 'retries' must be a whole number, not text",
     ]
 

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from segue_language.durations import MAX_MS, DurationError, format_duration, parse_duration
 
 

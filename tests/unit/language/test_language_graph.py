@@ -1,8 +1,11 @@
 """The graph: is everything in an order in which it can run?"""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from segue_language.graph import Graph, GraphError, Upstream, cycle_text, cycles, peel
 from segue_language.models import Workflow
 
@@ -116,7 +119,7 @@ def test_what_is_not_in_an_order_is_in_or_behind_a_cycle(listed: list[list[int]]
     assert bool(left) == bool(cycles(edges))
     for cycle in cycles(edges):
         assert cycle[0] == cycle[-1]
-        assert all(b in edges[a] for a, b in zip(cycle, cycle[1:], strict=False))
+        assert all(b in edges[a] for a, b in pairwise(cycle))
 
 
 @given(edges_strategy)
@@ -126,7 +129,9 @@ def test_the_quick_answer_about_upstream_is_the_slow_one(listed: list[list[int]]
         str(key): [str(other) for other in others if other < key]
         for key, others in enumerate(listed)
     }
-    steps = [{"key": key, "dependsOn": others} for key, others in edges.items()]
+    steps: list[dict[str, object]] = [
+        {"key": k, "dependsOn": others} for k, others in edges.items()
+    ]
     graph = Graph.of(workflow(*steps))
     upstream = Upstream(edges)
     for of in edges:

@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+
 from segue_language.problems import Problem, closest, pointer, shown
 
 PROBLEM = Problem(

@@ -1,6 +1,6 @@
 """Does the stand-in answer honestly, the same every time, and only from what is there?"""
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]  # the library ships no types
 import msgspec
 import pytest
 from hypothesis import given
@@ -123,6 +123,13 @@ def test_a_failed_tool_is_named_not_hidden() -> None:
 
     assert "0 tools answered, 1 failed: `lint`." in text
     assert "## `lint` (failed)\n\n> no such path" in text
+
+
+def test_a_failed_tool_adds_nothing_to_the_counts() -> None:
+    """What an error happens to hold is no finding."""
+    text = text_of(answer(after(answered("lint", REPORT, is_error=True))))
+
+    assert "| severity |" not in text
 
 
 def test_other_answers_are_quoted_in_extracts() -> None:

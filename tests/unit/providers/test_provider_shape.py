@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]  # the library ships no types
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

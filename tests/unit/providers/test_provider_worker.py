@@ -21,7 +21,7 @@ from unit.providers.provider_support import (
     never,
 )
 
-from segue_contracts.envelope import decode_event
+from segue_contracts.envelope import Message, decode_event
 from segue_contracts.payload import PayloadRef, Value
 from segue_contracts.reply import Refused
 from segue_contracts.v1 import subjects
@@ -31,7 +31,9 @@ from segue_contracts.v1.deltas import DeltaEnd
 from segue_contracts.v1.events import frame
 from segue_contracts.v1.runs import RunResumed
 from segue_contracts.v1.steps import StepCancelled, StepCompleted, StepFailed, StepStarted
+from segue_providers.core.place import place_of
 from segue_providers.settings import Settings
+from segue_providers.shell.cancellations import Cancellations
 from segue_providers.shell.llm_step import LlmStep
 from segue_providers.shell.pool import ensure_pool
 from segue_providers.shell.ticket import read_ticket
@@ -272,31 +274,37 @@ async def test_a_hint_ends_the_work(wanted: CancelHint) -> None:
     assert stage.outcome()[0] == "cancelled"
 
 
-async def test_a_hint_about_something_else_is_ignored() -> None:
-    """Other runs, steps and attempts go on, and a hint that cannot be read harms nobody."""
-    gate = asyncio.Event()
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (CancelHint(run=RUN), True),
+        (CancelHint(run=RUN, step="Sum up", attempt=1), True),
+        (CancelHint(run="another0"), False),
+        (CancelHint(run=RUN, step="other"), False),
+        (CancelHint(run=RUN, attempt=2), False),
+        (RunResumed(), False),
+    ],
+)
+async def test_a_hint_reaches_only_the_work_it_is_about(wanted: Message, *, expected: bool) -> None:
+    """Other runs, steps and attempts go on, whatever else is said."""
+    cancellations = Cancellations()
 
-    async def answer() -> object:
-        await gate.wait()
-        return a_response()
+    with cancellations.watching(place_of(delivered(a_task()).subject)) as told:
+        await cancellations.on_hint(hint(wanted))
 
-    stage = stage_with(answer)
-    work = await working(stage)
-    cancellations = stage.service.cancellations
-    for other in (
-        CancelHint(run="another0"),
-        CancelHint(run=RUN, step="other"),
-        CancelHint(run=RUN, attempt=2),
-        RunResumed(),
-    ):
-        await cancellations.on_hint(hint(other))
+    assert told.is_set() is expected
+
+
+async def test_a_hint_that_cannot_be_read_is_ignored() -> None:
+    """The journal is the truth, so a broken hint harms nobody."""
+    cancellations = Cancellations()
     broken = hint(RunResumed())
     broken.data = b"{"
-    await cancellations.on_hint(broken)
-    gate.set()
 
-    assert await work == Ack()
-    assert stage.outcome()[0] == "completed"
+    with cancellations.watching(place_of(delivered(a_task()).subject)) as told:
+        await cancellations.on_hint(broken)
+
+    assert not told.is_set()
 
 
 async def test_a_long_call_looks_whether_it_is_still_wanted() -> None:

@@ -24,7 +24,6 @@ _SAFE_OPTIONS = (
     "-c", "core.hooksPath=/dev/null",
     "-c", "core.pager=cat",
     "-c", "core.attributesFile=/dev/null",
-    "-c", "log.showSignature=false",
     "-c", "log.mailmap=false",
     "-c", "diff.external=",
     "-c", "protocol.allow=never",

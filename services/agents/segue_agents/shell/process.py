@@ -122,13 +122,14 @@ async def _converse(process: asyncio.subprocess.Process, stdin: bytes, max_outpu
 
 
 async def _feed(pipe: asyncio.StreamWriter | None, data: bytes) -> None:
-    # A program may end before it has read everything; its exit code says the rest. uvloop closes
-    # the pipe then, and a write to a closed one is an error of its own.
-    if pipe is None or pipe.is_closing():
+    if pipe is None:
         return
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        pipe.write(data)
-        await pipe.drain()
+    # A program may end before it has read everything; its exit code says the rest. uvloop closes
+    # the pipe then and raises RuntimeError at a write.
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError, RuntimeError):
+        if data:
+            pipe.write(data)
+            await pipe.drain()
     pipe.close()
 
 

@@ -51,12 +51,11 @@ def read(path: str, query: str, headers: Mapping[str, str], *, namespace: str) -
             NOT_FOUND, "not_found", f"nothing is at {path}; try /v1/runs/<run>/stream"
         )
     given = {key: values[-1] for key, values in parse_qs(query, keep_blank_values=True).items()}
-    # A browser repeats its first URL, `after` included, when it comes back: the header is newer.
-    cursor = headers.get("last-event-id") or given.get("after", "")
     return StreamRequest(
         namespace=_namespace(given.get("namespace", namespace)),
         run=_run(match[1]),
-        cursor=_cursor(cursor) if cursor else None,
+        # A browser that comes back repeats its first URL, `after` included: the header is newer.
+        cursor=_cursor(headers.get("last-event-id") or given.get("after", "")),
         deltas=_flag("deltas", given.get("deltas", "true")),
     )
 
@@ -78,9 +77,9 @@ def _namespace(text: str) -> str:
         ) from error
 
 
-def _cursor(text: str) -> Cursor:
+def _cursor(text: str) -> Cursor | None:
     try:
-        return parse_cursor(text)
+        return parse_cursor(text) if text else None
     except CursorError as error:
         raise ProblemError(
             BAD_REQUEST, "invalid_cursor", f"{error}; leave it out to begin at the start"

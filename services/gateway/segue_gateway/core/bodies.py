@@ -85,7 +85,10 @@ def start_run(data: bytes, content_type: str, *, key: str) -> Start:
     if media not in JSON_TYPES:
         detail = f"send application/json or text/yaml, not {media or 'a body without a type'}"
         raise ProblemError(problem("unsupported_media_type", detail))
-    body = _validated(StartRunBody, data)
+    return _start(_validated(StartRunBody, data), key)
+
+
+def _start(body: StartRunBody, key: str) -> Start:
     embedded = isinstance(body.workflow, dict)
     command = StartRun(
         text=json.dumps(body.workflow) if embedded else str(body.workflow or ""),

@@ -89,10 +89,10 @@ ANALYSES: Mapping[str, Analysis] = {
 """What this process can do."""
 
 
-def analyse(name: str, file: str) -> Record[object]:
+def analyse(analysis: Analysis, file: str) -> Record[object]:
     """Analyse one file; what cannot be analysed is said in its record."""
     try:
-        return Record(file=file, value=ANALYSES[name](file, read_inside(Path.cwd(), file)))
+        return Record(file=file, value=analysis(file, read_inside(Path.cwd(), file)))
     except UnparsableError as error:
         problem = Problem(message=error.message, line=error.line, column=error.column)
     except WorkspaceError as error:
@@ -109,7 +109,8 @@ def main() -> None:
     """Serve one request."""
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     files = msgspec.json.decode(sys.stdin.buffer.read(), type=list[str])
-    records = [analyse(sys.argv[1], file) for file in files]
+    analysis = ANALYSES[sys.argv[1]]
+    records = [analyse(analysis, file) for file in files]
     sys.stdout.buffer.write(msgspec.json.encode(records))
 
 
