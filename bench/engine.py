@@ -77,7 +77,7 @@ async def _measure(url: str, *, runs: int) -> float:
 
 async def chain_of_five(quick: bool) -> Sequence[Figure]:  # noqa: FBT001 - every benchmark has it
     """Chain of 5 no-op steps, 200 runs in flight: durable steps per second and CPU per step."""
-    runs, rounds = (400, 1) if quick else (2000, 5)
+    runs, rounds = (1500, 1) if quick else (2000, 5)
     rates: list[float] = []
     costs: list[float] = []
     floor_rates: list[float] = []

@@ -143,6 +143,22 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     stack.end()
 
 
+# First in the module: later tests share a stack that takes the default port.
+async def test_without_any_bus_a_run_brings_its_own_stack(here: Here) -> None:
+    """One command, one result, and nothing left running."""
+    if await answers("nats://127.0.0.1:4222"):
+        pytest.skip("something of this machine listens on the default port")
+    ran = await here.run(
+        "workflow", "execute", "greet.yaml", "--context", '{"who": "Ada"}', "--report", "r.md"
+    )
+
+    assert ran.code == 0, ran.err
+    assert "starting the whole stack" in ran.err
+    assert "offline" in (here.folder / "r.md").read_text()
+    assert here.record() is None
+    assert not await answers("nats://127.0.0.1:4222")
+
+
 async def test_up_runs_everything_and_stops_cleanly(own: Up) -> None:
     """What runs where is told and recorded, and the first signal ends all of it."""
     record = await own.ready()
@@ -232,21 +248,6 @@ async def test_the_same_key_starts_one_run(shared: Up) -> None:
 
     assert json.loads(first.out)["run"] == json.loads(second.out)["run"]
     assert [json.loads(e.out).get("existing", False) for e in (first, second)] == [False, True]
-
-
-async def test_without_any_bus_a_run_brings_its_own_stack(here: Here) -> None:
-    """One command, one result, and nothing left running."""
-    if await answers("nats://127.0.0.1:4222"):
-        pytest.skip("something of this machine listens on the default port")
-    ran = await here.run(
-        "workflow", "execute", "greet.yaml", "--context", '{"who": "Ada"}', "--report", "r.md"
-    )
-
-    assert ran.code == 0, ran.err
-    assert "starting the whole stack" in ran.err
-    assert "offline" in (here.folder / "r.md").read_text()
-    assert here.record() is None
-    assert not await answers("nats://127.0.0.1:4222")
 
 
 async def test_a_stack_uses_the_broker_that_is_named(tmp_path: Path, broker: Broker) -> None:

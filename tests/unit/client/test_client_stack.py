@@ -224,6 +224,24 @@ def test_the_launcher_says_what_it_could_not_run() -> None:
     )
 
 
+@pytest.mark.parametrize(("supervisor", "code"), [("os.getppid()", 7), ("1", -signal.SIGKILL)])
+def test_without_a_death_signal_the_launcher_watches_its_supervisor(
+    supervisor: str, code: int
+) -> None:
+    """Other systems get the same promise: the exit code comes back, and a lone child is killed."""
+    wait = f"import time; time.sleep({0.5 if code > 0 else 600}); raise SystemExit(7)"
+    watched = (
+        "import os; from segue.stack import launch;"
+        f"code = launch._run_watched({supervisor}, [{sys.executable!r}, '-c', {wait!r}]);"
+        "print(code)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", watched], check=True, capture_output=True, text=True, timeout=30
+    )
+
+    assert ended.stdout == f"{code}\n"
+
+
 def test_a_log_is_rotated_by_size_and_bounded(tmp_path: Path) -> None:
     """However much a service prints, a few files hold the newest of it."""
     log = RotatingLog(tmp_path / "x.log", max_bytes=100, kept=2)

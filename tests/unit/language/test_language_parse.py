@@ -149,6 +149,7 @@ def test_a_wrong_document_is_named_at_its_place(text: str, problem: str) -> None
         ("agent: x, qqq: 1", "4:23: unknown field 'qqq'"),
         ("agent: 3", "4:20: 'agent' must be text, not a number"),
         ("agent: ''", "4:20: 'agent' must not be empty"),
+        ("agent: true", "4:20: 'agent' must be text, not true"),
         (
             "agent: x, timeout: 5 minutes",
             (

@@ -126,6 +126,12 @@ def test_an_expression_cannot_use_more_than_its_share(template: str) -> None:
         render(template, SCOPE)
 
 
+def test_an_iterator_over_too_much_data_is_refused() -> None:
+    """Data may be larger than what an expression may go through."""
+    with pytest.raises(ExpressionError, match="more than 10,000 items"):
+        render("{{ all|map('abs') }}", Scope({"all": [1] * 20_000}, {}))
+
+
 def test_a_generous_use_is_within_bounds() -> None:
     """The bounds leave room for real work."""
     template = "{% for a in range(1000) %}{{ a }},{% endfor %}"

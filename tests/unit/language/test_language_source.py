@@ -134,12 +134,15 @@ def test_a_repeated_field_is_a_flaw_that_names_the_first(reader: Any) -> None:
 
 def test_anchors_and_merge_keys_are_followed() -> None:
     """What is written in place wins over what is merged."""
-    source = read_yaml("a: &x {p: 1, q: 2}\nb: *x\nc: {<<: *x, q: 3}\nd: {<<: [*x, {r: 4}]}\n")
+    source = read_yaml(
+        "a: &x {p: 1, q: 2}\nb: *x\nc: {<<: *x, q: 3}\nd: {<<: [*x, {r: 4}]}\ne: [&y 5, *y]\n"
+    )
     assert source.value == {
         "a": {"p": 1, "q": 2},
         "b": {"p": 1, "q": 2},
         "c": {"p": 1, "q": 3},
         "d": {"p": 1, "q": 2, "r": 4},
+        "e": [5, 5],
     }
 
 

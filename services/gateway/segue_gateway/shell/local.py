@@ -10,7 +10,6 @@ from segue_gateway.core.problems import problem
 from segue_gateway.settings import is_loopback
 from segue_gateway.shell.answers import problem_response
 
-
 _AUTHORITY: Final = re.compile(r"(?:\[([^\]]*)\]|([^:\[\]]*))(?::\d+)?")
 
 

@@ -17,7 +17,7 @@ from segue_language import Workflow, parse
 from segue_orchestrator.core.inputs import bind_inputs, input_problems
 from segue_orchestrator.core.messages import SOURCE
 from segue_orchestrator.core.plan import SUPPORTED
-from segue_orchestrator.shell.definitions import Definitions
+from segue_orchestrator.shell.definitions import Definition, Definitions
 from segue_shared.bus import Bus, Stored
 from segue_shared.clock import Clock, rfc3339
 from segue_shared.errors import RefusedError, TooLargeError
@@ -91,28 +91,33 @@ class Admission:
         Raises:
             RefusedError: The definition is invalid or unknown, or the key stands for another run.
         """
-        workflow = await self._workflow(namespace, request)
+        definition = await self._definition(namespace, request)
+        inputs = bind_inputs(definition.workflow, request.inputs)
+        run = await self._claim(namespace, request.key, definition.hash, inputs)
+        stored = await self._started(namespace, run, definition, inputs, request)
+        return await self._accepted(namespace, run, definition, stored)
+
+    async def _definition(self, namespace: str, request: StartRun) -> Definition:
+        """Return what shall run: a text that is checked and stored, or one stored before."""
+        if request.definition:
+            return await self._stored(namespace, request)
+        workflow = await self.check(
+            namespace, request.text, file=request.file, inputs=request.inputs
+        )
         try:
-            digest = await self._definitions.save(namespace, workflow)
+            return await self._definitions.save(namespace, workflow)
         except TooLargeError as error:
             raise RefusedError(Refused(code="too_large", message=str(error))) from error
-        inputs = bind_inputs(workflow, request.inputs)
-        run = await self._claim(namespace, request.key, digest, inputs)
-        stored = await self._started(namespace, run, workflow, digest, inputs, request)
-        return await self._accepted(namespace, run, workflow.name, digest, stored)
 
-    async def _workflow(self, namespace: str, request: StartRun) -> Workflow:
-        if not request.definition:
-            return await self.check(
-                namespace, request.text, file=request.file, inputs=request.inputs
-            )
-        workflow = await self._definitions.load(namespace, request.definition)
-        if workflow is None:
+    async def _stored(self, namespace: str, request: StartRun) -> Definition:
+        definition = await self._definitions.load(namespace, request.definition)
+        if definition is None:
             message = f"no definition {request.definition} is stored; send its text instead"
             raise RefusedError(Refused(code="not_found", message=message))
-        if problems := sorted(input_problems(workflow, request.inputs), key=lambda p: p.pointer):
-            raise _invalid(problems)
-        return workflow
+        problems = input_problems(definition.workflow, request.inputs)
+        if found := sorted(problems, key=lambda problem: problem.pointer):
+            raise _invalid(found)
+        return definition
 
     async def _claim(self, namespace: str, key: str, digest: str, inputs: dict[str, Any]) -> str:
         """Return the run id that a key stands for, a new one when it stands for none."""
@@ -140,16 +145,15 @@ class Admission:
         self,
         namespace: str,
         run: str,
-        workflow: Workflow,
-        digest: str,
+        definition: Definition,
         inputs: dict[str, Any],
         request: StartRun,
     ) -> Stored:
         """Store the run's first event; harmless when it is there."""
         subject = subjects.run_event(namespace, run, "started")
         body = RunStarted(
-            workflow=workflow.name,
-            definition=digest,
+            workflow=definition.workflow.name,
+            definition=definition.hash,
             inputs=await self._payloads.wrap(inputs),
             key=request.key,
             labels=request.labels,
@@ -159,7 +163,7 @@ class Admission:
         return await self._bus.create(subject, data)
 
     async def _accepted(
-        self, namespace: str, run: str, workflow: str, digest: str, stored: Stored
+        self, namespace: str, run: str, definition: Definition, stored: Stored
     ) -> RunAccepted:
         sequence = stored.sequence
         if not stored.created:
@@ -167,8 +171,8 @@ class Admission:
             sequence = (await self._journal.last([subject]))[0].sequence
         return RunAccepted(
             run=run,
-            workflow=workflow,
-            definition=digest,
+            workflow=definition.workflow.name,
+            definition=definition.hash,
             cursor=str(Cursor(await self._journal.epoch(), sequence - 1)),
             existing=not stored.created,
         )

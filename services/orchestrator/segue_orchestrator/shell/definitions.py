@@ -3,59 +3,65 @@
 from collections import OrderedDict
 from typing import Final
 
+import msgspec
+
 from segue_language import Workflow, canonical_json, content_hash, load_canonical
 from segue_orchestrator.core.plan import Plan, compile_plan
 from segue_shared.errors import TooLargeError
 from segue_shared.keyvalue import KeyValue
 
 MAX_BYTES: Final = 512 * 1024
-_CACHED_PLANS: Final = 512
+_CACHED: Final = 512
+
+
+class Definition(msgspec.Struct, frozen=True):
+    """A stored workflow, ready to run."""
+
+    hash: str
+    """SHA-256 of its canonical form, its name in the bucket."""
+    workflow: Workflow
+    """As it was accepted."""
+    plan: Plan
+    """As the engine uses it."""
 
 
 class Definitions:
-    """Immutable definitions by hash, with recent plans at hand."""
+    """Immutable definitions by hash, with recent ones at hand."""
 
     def __init__(self, store: KeyValue) -> None:
         self._store = store
-        self._plans: OrderedDict[str, Plan] = OrderedDict()
+        self._recent: OrderedDict[str, Definition] = OrderedDict()
 
-    async def save(self, namespace: str, workflow: Workflow) -> str:
-        """Store a definition and return its hash; the same content is stored once.
+    async def save(self, namespace: str, workflow: Workflow) -> Definition:
+        """Store a definition; the same content is stored once.
 
         Raises:
             TooLargeError: The definition is over 512 KiB.
         """
         digest = content_hash(workflow)
         key = f"{namespace}.{digest}"
-        if key not in self._plans:
-            data = canonical_json(workflow)
-            if len(data) > MAX_BYTES:
-                raise TooLargeError(
-                    f"the definition has {len(data)} bytes, {MAX_BYTES} are allowed; "
-                    "move large values into the inputs or payloads"
-                )
-            await self._store.create(key, data)
-            self._keep(key, compile_plan(workflow))
-        return digest
+        if (known := self._recent.get(key)) is not None:
+            return known
+        data = canonical_json(workflow)
+        if len(data) > MAX_BYTES:
+            raise TooLargeError(
+                f"the definition has {len(data)} bytes, {MAX_BYTES} are allowed; "
+                "move large values into the inputs or payloads"
+            )
+        await self._store.create(key, data)
+        return self._keep(key, digest, workflow)
 
-    async def plan(self, namespace: str, digest: str) -> Plan | None:
-        """Return the plan of a stored definition; None when it is not stored."""
-        key = f"{namespace}.{digest}"
-        if (plan := self._plans.get(key)) is not None:
-            self._plans.move_to_end(key)
-            return plan
-        entry = await self._store.get(key)
-        if entry is None:
-            return None
-        return self._keep(key, compile_plan(load_canonical(entry.value)))
-
-    async def load(self, namespace: str, digest: str) -> Workflow | None:
+    async def load(self, namespace: str, digest: str) -> Definition | None:
         """Return a stored definition; None when it is not stored."""
-        entry = await self._store.get(f"{namespace}.{digest}")
-        return None if entry is None else load_canonical(entry.value)
+        key = f"{namespace}.{digest}"
+        if (known := self._recent.get(key)) is not None:
+            self._recent.move_to_end(key)
+            return known
+        entry = await self._store.get(key)
+        return None if entry is None else self._keep(key, digest, load_canonical(entry.value))
 
-    def _keep(self, key: str, plan: Plan) -> Plan:
-        self._plans[key] = plan
-        if len(self._plans) > _CACHED_PLANS:
-            self._plans.popitem(last=False)
-        return plan
+    def _keep(self, key: str, digest: str, workflow: Workflow) -> Definition:
+        definition = self._recent[key] = Definition(digest, workflow, compile_plan(workflow))
+        if len(self._recent) > _CACHED:
+            self._recent.popitem(last=False)
+        return definition

@@ -63,9 +63,10 @@ class Loader:
         state = begin(event.place.run, event.place.namespace, event.entry)
         if state is None:
             raise UnknownRunError(f"no run {event.place.run} in namespace {event.place.namespace}")
-        plan = await self.definitions.plan(state.namespace, state.definition)
-        if plan is None:
+        definition = await self.definitions.load(state.namespace, state.definition)
+        if definition is None:
             raise UnknownDefinitionError(state)
+        plan = definition.plan
         inputs = await self.payloads.unwrap(state.inputs)
         touch_all(state, plan)
         return Live(state=state, plan=plan, inputs=inputs if isinstance(inputs, dict) else {})
