@@ -146,7 +146,8 @@ def _conclude(shell: Shell, order: Order, result: RunResult, *, watcher: Watcher
     now_ms = shell.clock.now_ms()
     told = shell.say if order.output is Output.JSON else shell.put
     told(summary(watcher.table, run=result.run, now_ms=now_ms))
-    for note in watcher.table.notes:
+    # The live table shows the notes itself.
+    for note in () if isinstance(watcher, LiveTable) else watcher.table.notes:
         shell.say(f"note: {note}")
     if result.error is not None:
         shell.say(f"segue: {tables.failure(result.error)}")

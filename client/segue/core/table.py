@@ -153,6 +153,9 @@ def _fold_step(row: Row, event: RunEvent) -> Row:
                 scheduled_ms=row.scheduled_ms or event.time_ms,
                 ended_ms=0,
             )
+        case StepStarted() | TurnCompleted() if row.state in SETTLED:
+            # What a worker tells late does not open a settled attempt again.
+            return row
         case StepStarted():
             return msgspec.structs.replace(row, state="running")
         case TurnCompleted() as turn:

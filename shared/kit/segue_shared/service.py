@@ -96,8 +96,8 @@ def _on_signal(number: signal.Signals, stop: asyncio.Event) -> None:
     """Stop in order at the first signal, at once at the second."""
     if stop.is_set():
         _exit_at_once(number)
-    _log.info("signal", signal=number.name)
     stop.set()
+    _log.info("signal", signal=number.name)
 
 
 def _exit_at_once(number: signal.Signals) -> NoReturn:

@@ -48,9 +48,9 @@ class Here:
 
     folder: Path
 
-    async def run(self, *arguments: str) -> Ended:
-        """Run a command to its end."""
-        process = await asyncio.create_subprocess_exec(
+    async def start(self, *arguments: str) -> asyncio.subprocess.Process:
+        """Start a command."""
+        return await asyncio.create_subprocess_exec(
             *SEGUE,
             *arguments,
             cwd=self.folder,
@@ -58,6 +58,10 @@ class Here:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
+
+    async def run(self, *arguments: str) -> Ended:
+        """Run a command to its end."""
+        process = await self.start(*arguments)
         out, err = await asyncio.wait_for(process.communicate(), 90)
         return Ended(process.returncode or 0, out.decode(), err.decode())
 
@@ -248,6 +252,29 @@ async def test_the_same_key_starts_one_run(shared: Up) -> None:
 
     assert json.loads(first.out)["run"] == json.loads(second.out)["run"]
     assert [json.loads(e.out).get("existing", False) for e in (first, second)] == [False, True]
+
+
+async def test_ctrl_c_detaches_and_the_run_goes_on(shared: Up) -> None:
+    """Exit code 130 and the way back; the run is there to be cancelled and followed."""
+    await shared.ready()
+    here = shared.here
+    (here.folder / "idle.yaml").write_text("name: idle\nsteps:\n  - {key: wait, pool: nobody}\n")
+    watching = await here.start("workflow", "execute", "idle.yaml", "--watch")
+    assert watching.stdout is not None
+    while b"scheduled for nobody" not in await asyncio.wait_for(watching.stdout.readline(), 30):
+        pass
+    watching.send_signal(signal.SIGINT)
+    _, err = await asyncio.wait_for(watching.communicate(), 30)
+    run = err.decode().split("segue events tail ")[1].split()[0]
+    running = await here.run("workflow", "status", run, "-o", "json")
+    cancelled = await here.run("workflow", "cancel", run, "--reason", "seen enough")
+    tail = await here.run("events", "tail", run)
+
+    assert watching.returncode == 130
+    assert f"detached from run {run}; it goes on" in err.decode()
+    assert json.loads(running.out)["status"] == "running"
+    assert cancelled.code == 0, cancelled.err
+    assert (tail.code, "run cancelled: cancelled: seen enough" in tail.out) == (1, True)
 
 
 async def test_a_stack_uses_the_broker_that_is_named(tmp_path: Path, broker: Broker) -> None:

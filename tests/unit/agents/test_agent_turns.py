@@ -13,11 +13,11 @@ from segue_contracts.v1.turns import TurnCompleted
 from segue_shared.errors import (
     BusUnavailableError,
 )
-from segue_shared.pull import Ack
+from segue_shared.pull import Nak
 
 
 async def test_a_worker_that_finds_another_s_turn_stops_at_once() -> None:
-    """No tool runs and no outcome is written by the one that lost."""
+    """The loser runs no tool, writes no outcome, and leaves the task's message to the winner."""
     world = World(calls("lint_code"))
 
     def overtake(subject: str) -> None:
@@ -29,7 +29,7 @@ async def test_a_worker_that_finds_another_s_turn_stops_at_once() -> None:
 
     verdict = await world.handle()
 
-    assert isinstance(verdict, Ack)
+    assert verdict == Nak(30.0)
     assert not world.toolbox.runs
     assert not world.outcomes
 

@@ -123,6 +123,14 @@ def test_a_cancelled_attempt_keeps_what_its_turns_told_when_it_says_nothing() ->
     assert table.usage.input_tokens == 10
 
 
+def test_what_a_worker_tells_late_does_not_open_a_settled_step() -> None:
+    """The outcome is the last word on an attempt."""
+    turn = TurnCompleted(number=1, kind="model", messages=runs.Value(), usage=_tokens(10))
+    settled = _folded(_step(scheduled("lint")), _step(steps.StepCompleted(usage=_tokens(10))))
+
+    assert _folded(_step(steps.StepStarted(worker="w")), _step(turn), table=settled) == settled
+
+
 @pytest.mark.parametrize(
     ("name", "body", "status"),
     [

@@ -8,7 +8,7 @@ from msgspec import UNSET
 
 from segue_agents.core.outcome import Fail, Finish
 from segue_agents.core.place import Place, standing
-from segue_agents.shell.attempt import Attempt, Equipment, Result
+from segue_agents.shell.attempt import Attempt, Equipment, Result, Superseded
 from segue_agents.shell.cancellations import Cancellations
 from segue_agents.shell.failures import failure_of
 from segue_agents.shell.ports import JournalReader
@@ -64,6 +64,7 @@ class Worker:
         self._ids = runtime.ids
         self._metrics = runtime.metrics
         self._name = runtime.settings.instance
+        self._ack_wait_s = runtime.settings.ack_wait_s
         self._check_s = check_s
 
     async def handle(self, delivery: Delivery) -> Verdict:
@@ -91,6 +92,9 @@ class Worker:
             await self._withdraw(ticket, state)
             return Ack()
         outcome = await self._supervise(ticket)
+        if isinstance(outcome, Superseded):
+            # The message is the other worker's too: settling it would leave nobody to go on.
+            return Nak(self._ack_wait_s)
         if outcome is not None:
             await self._settle(ticket, outcome)
         return Ack()
@@ -119,7 +123,7 @@ class Worker:
             outcome=type(outcome).__name__,
         )
 
-    async def _supervise(self, ticket: Ticket) -> Message | None:
+    async def _supervise(self, ticket: Ticket) -> Message | Superseded | None:
         """Work until there is an outcome, the deadline is there, or nobody wants it any more."""
         attempt = Attempt(ticket, self._with)
         with self._cancellations.watching(ticket.place) as hint:
@@ -144,7 +148,7 @@ class Worker:
         deadline_ms = ticket.task.deadline_ms
         return max(deadline_ms - self._clock.now_ms(), 0) / 1000 if deadline_ms else None
 
-    async def _work(self, ticket: Ticket, attempt: Attempt) -> Message | None:
+    async def _work(self, ticket: Ticket, attempt: Attempt) -> Message | Superseded:
         """Carry the attempt out; whatever is no passing trouble becomes an outcome."""
         try:
             return await self._outcome(ticket, await attempt.run())
@@ -154,7 +158,7 @@ class Worker:
             failure = failure_of(error)
             return StepFailed(error=failure, usage=attempt.usage, worker=ticket.worker)
 
-    async def _outcome(self, ticket: Ticket, result: Result) -> Message | None:
+    async def _outcome(self, ticket: Ticket, result: Result) -> Message | Superseded:
         match result:
             case Finish():
                 return StepCompleted(
@@ -167,9 +171,9 @@ class Worker:
                 )
             case Fail():
                 return StepFailed(error=result.failure, usage=result.usage, worker=ticket.worker)
-            case _:
+            case Superseded():
                 _log.info("attempt_superseded", run=ticket.place.run, step=str(ticket.place.step))
-                return None
+                return result
 
     async def _watch(self, place: Place, hint: asyncio.Event) -> str:
         """Return once the attempt is not wanted any more: by a hint, or as the journal says."""
