@@ -100,6 +100,12 @@ def _workflows(shell: Shell) -> typer.Typer:
         """Check a definition here; every problem with its line, nothing is started."""
         shell.run(workflow.validate(shell, file, output))
 
+    _add_execute(app, shell)
+    _add_runs(app, shell)
+    return app
+
+
+def _add_execute(app: typer.Typer, shell: Shell) -> None:
     @app.command("execute")
     def run(  # noqa: PLR0913 - each option is a parameter
         file: FileArgument,
@@ -137,9 +143,6 @@ def _workflows(shell: Shell) -> typer.Typer:
             target=_target(nats_url, namespace, folder),
         )
         shell.run(execute.execute(shell, order))
-
-    _add_runs(app, shell)
-    return app
 
 
 def _add_runs(app: typer.Typer, shell: Shell) -> None:

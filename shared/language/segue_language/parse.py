@@ -98,13 +98,10 @@ def parse(
     canonical = to_canonical(document.value)
     findings = [*canonical.findings]
     workflow = None
-    steps = canonical.value.get("steps") if isinstance(canonical.value, dict) else None
-    if not isinstance(canonical.value, dict):
-        findings.append(_no_mapping(canonical.value))
-    elif isinstance(steps, list) and len(steps) > MAX_STEPS:
-        message = f"a workflow has at most {MAX_STEPS:,} steps, this one {len(steps):,}"
-        findings.append(Finding(path=("steps",), code="too_many_steps", message=message))
-    else:
+    unfit = _unfit(canonical.value)
+    if unfit is not None:
+        findings.append(unfit)
+    elif isinstance(canonical.value, dict):
         outline = Outline.of(canonical.value)
         findings += check(outline, known_agents=known_agents, given=inputs, typed=_typed(canonical))
         workflow = _validate(canonical, findings)
@@ -145,12 +142,18 @@ def _check_size(text: str) -> None:
         raise UnreadableError(Flaw(START, "too_large", message))
 
 
-def _no_mapping(value: object) -> Finding:
-    empty = value is None
-    message = (
-        "the document is empty" if empty else "a workflow is a mapping with 'name' and 'steps'"
-    )
-    return Finding(path=(), code="empty" if empty else "not_a_mapping", message=message)
+def _unfit(value: object) -> Finding | None:
+    """Return why a document is not even checked: it is no mapping, or has too many steps."""
+    if value is None:
+        return Finding(path=(), code="empty", message="the document is empty")
+    if not isinstance(value, dict):
+        message = "a workflow is a mapping with 'name' and 'steps'"
+        return Finding(path=(), code="not_a_mapping", message=message)
+    steps = value.get("steps")
+    if isinstance(steps, list) and len(steps) > MAX_STEPS:
+        message = f"a workflow has at most {MAX_STEPS:,} steps, this one {len(steps):,}"
+        return Finding(path=("steps",), code="too_many_steps", message=message)
+    return None
 
 
 def _typed(canonical: Canonical) -> set[int]:

@@ -1,9 +1,8 @@
-"""Tests of the local stack's parts: restarts, logs, the folder's owner and free ports."""
+"""Tests of keeping processes running: restarts, stops, logs, and what dies with whom."""
 
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,12 +13,8 @@ import pytest
 from support.wait import until
 
 from segue.core.restarts import RestartPolicy
-from segue.core.stack_record import StackRecord
-from segue.stack import folder as folders
 from segue.stack import launch
-from segue.stack.addresses import answers, free_port
 from segue.stack.logfile import RotatingLog
-from segue.stack.services import NAMES, read_ready, service_programs, url_of
 from segue.stack.supervised import Program, StackError, Supervised
 from segue_shared.clock import SystemClock
 
@@ -264,101 +259,3 @@ def test_a_log_goes_on_where_the_last_stack_ended(tmp_path: Path) -> None:
         log.close()
 
     assert log.tail(5) == ["before", "after"]
-
-
-RECORD = StackRecord(pid=7, nats_url="nats://127.0.0.1:4999")
-
-
-def test_a_record_is_alive_only_while_its_owner_holds_the_folder(tmp_path: Path) -> None:
-    """Other commands find the stack while it runs, and nothing before and after."""
-    before = folders.live_record(tmp_path)
-    with folders.owned(tmp_path):
-        starting = folders.live_record(tmp_path)
-        folders.write(tmp_path, RECORD)
-        during = folders.live_record(tmp_path)
-
-    assert (before, starting, during) == (None, None, RECORD)
-    assert folders.live_record(tmp_path) is None
-    assert not (tmp_path / "stack.json").exists()
-
-
-def test_a_record_left_by_a_killed_stack_is_not_alive(tmp_path: Path) -> None:
-    """The kernel releases the lock of a dead owner, so its record counts no more."""
-    with folders.owned(tmp_path):
-        pass
-    folders.write(tmp_path, RECORD)
-
-    assert folders.live_record(tmp_path) is None
-    assert not folders.is_owned(tmp_path)
-
-
-def test_a_folder_has_one_owner(tmp_path: Path) -> None:
-    """A second stack is told who runs already."""
-    with folders.owned(tmp_path):
-        folders.write(tmp_path, RECORD)
-
-        with (
-            pytest.raises(
-                folders.AlreadyRunningError, match=r"process 7, nats://127\.0\.0\.1:4999"
-            ),
-            folders.owned(tmp_path),
-        ):
-            pass
-        assert folders.is_owned(tmp_path)
-
-
-def test_a_folder_that_is_just_being_owned_names_no_process(tmp_path: Path) -> None:
-    """Before the record exists, the refusal is still a sentence."""
-    with (
-        folders.owned(tmp_path),
-        pytest.raises(folders.AlreadyRunningError, match="already running in"),
-        folders.owned(tmp_path),
-    ):
-        pass
-
-
-async def test_a_preferred_port_is_taken_only_when_it_is_free() -> None:
-    """Somebody else's server keeps its port."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        taken = listener.getsockname()[1]
-
-        assert free_port(taken) not in {0, taken}
-        assert await answers(f"nats://127.0.0.1:1,127.0.0.1:{taken}")
-    assert free_port(taken) == taken
-    assert not await answers(f"nats://127.0.0.1:{taken}")
-
-
-def test_every_service_is_told_its_bus_its_port_and_its_ready_file(tmp_path: Path) -> None:
-    """Ports differ, stay with the service, and the gateway knows where the events are."""
-    programs = {
-        program.name: program
-        for program in service_programs(tmp_path, nats_url="nats://b:1", namespace="team")
-    }
-    events, gateway = programs["events"], programs["gateway"]
-
-    assert tuple(programs) == NAMES
-    assert gateway.env["SEGUE_EVENTS_URL"] == url_of(events)
-    assert gateway.argv[1:] == ("-m", "segue_gateway")
-    assert {program.env["SEGUE_NATS_URL"] for program in programs.values()} == {"nats://b:1"}
-    assert {program.env["SEGUE_NAMESPACE"] for program in programs.values()} == {"team"}
-    assert len({url_of(program) for program in programs.values()}) == len(NAMES)
-
-
-async def test_a_service_is_ready_when_its_file_names_its_own_process(tmp_path: Path) -> None:
-    """A file of the process before it does not count."""
-    stale = tmp_path / "ready" / "agents.json"
-    stale.parent.mkdir()
-    stale.write_text('{"service": "agents", "pid": 41, "url": "http://127.0.0.1:1"}')
-    [agents] = [
-        program
-        for program in service_programs(tmp_path, nats_url="nats://b:1", namespace="default")
-        if program.name == "agents"
-    ]
-    absent = await agents.ready(41)
-    stale.write_text('{"service": "agents", "pid": 42, "url": "http://127.0.0.1:1"}')
-
-    assert [absent, await agents.ready(41), await agents.ready(42)] == [False, False, True]
-    stale.write_text('{"serv')
-    assert read_ready(stale) is None

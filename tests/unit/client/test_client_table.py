@@ -207,6 +207,21 @@ def _delta(body: StepDelta) -> RunEvent:
             seen(run_event("signal.1", runs.SignalReceived(name="go"))),
             "12:03:04 signal go received",
         ),
+        (
+            seen(run_event("parked.1", runs.RunParked(code="too_large", message="shrink it"))),
+            "12:03:04 run parked: too_large: shrink it",
+        ),
+        (seen(run_event("paused.1", runs.RunPaused())), "12:03:04 run paused"),
+        (seen(run_event("resumed.1", runs.RunResumed())), "12:03:04 run goes on"),
+        (
+            _step(steps.StepFailed(error=FAILURE)),
+            "12:03:04 lint: failed: tool_failed: ruff did not start",
+        ),
+        (
+            _step(steps.StepTimedOut(error=FAILURE)),
+            "12:03:04 lint: timed out: tool_failed: ruff did not start",
+        ),
+        (_step(steps.StepCancelled(reason="enough")), "12:03:04 lint: cancelled: enough"),
         (_step(scheduled("lint")), "12:03:04 lint: scheduled for quality"),
         (_step(steps.StepStarted(worker="w1")), "12:03:04 lint: running on w1"),
         (

@@ -265,6 +265,10 @@ def test_a_wrong_field_of_a_step_is_named_at_its_place(fields: str, problem: str
             "4:33: there is no filter 'uper'; did you mean 'upper'?, in '{{ given | uper }}'",
         ),
         ("when: 'given =='", "4:29: unexpected end of the expression, in 'given =='"),
+        (
+            "compensate: {a: '{{ nope }}'}",
+            "4:39: 'nope': 'nope' is neither a step nor an input",
+        ),
         ("forEach: '{{ nope }}'", "4:32: 'nope': 'nope' is neither a step nor an input"),
     ],
 )

@@ -5,8 +5,10 @@ from contextlib import suppress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jinja2 import Undefined
 
 from segue_language.expressions import ExpressionError, Scope, render, render_prompt, truthy
+from segue_language.sandbox import SANDBOX
 
 SCOPE = Scope({"text": "abc", "list": [1, 2], "map": {"a": 1, "_id": 7}, "big": "x" * 500_000}, {})
 
@@ -48,6 +50,7 @@ ESCAPES = [
     "{% with x = 1 %}{{ x }}{% endwith %}",
     "{% call text() %}{% endcall %}",
     "{% for x in list recursive %}{{ loop(list) }}{% endfor %}",
+    "{% for x in list recursive %}{{ x }}{% endfor %}",
     "{% for x in list %}{{ loop.__class__ }}{% endfor %}",
     "{% for x in list %}{{ loop._iterable }}{% endfor %}",
     "{% for x in list %}{{ loop }}{% endfor %}",
@@ -69,6 +72,12 @@ def test_an_expression_cannot_leave_its_data(template: str) -> None:
 def test_data_whose_name_begins_with_an_underscore_can_be_read() -> None:
     """It is data like any other; only objects have internals."""
     assert render("{{ map._id }} {{ map._id + 1 }}", SCOPE) == "7 8"
+
+
+@pytest.mark.parametrize("name", ["format", "__class__", "encode", "translate"])
+def test_the_sandbox_itself_hands_out_listed_methods_only(name: str) -> None:
+    """Even an expression that got past the other checks would find nothing."""
+    assert isinstance(SANDBOX.getattr("text", name), Undefined)
 
 
 def test_data_is_never_changed() -> None:

@@ -1,7 +1,7 @@
 """The JSON Schema: does it accept and refuse what the language does?"""
 
 import pytest
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it has no stubs
+from jsonschema import Draft202012Validator
 
 from segue_language.schema import SCHEMA_DIALECT, definition_schema
 

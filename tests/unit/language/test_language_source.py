@@ -197,6 +197,7 @@ def test_a_yaml_text_that_cannot_be_read_says_where(text: str, mark: Mark, code:
         ('{"a": nope}', (1, 7), "expected a value"),
         ('{"a": NaN}', (1, 7), "expected a value"),
         ('{}\n{"a": 1}', (2, 1), "more text after the end of the document"),
+        ('{\n\n\n  "a": 1,\n\n b}', (6, 2), "expected a field name in double quotes"),
         ('{"a":\n  "open', (2, 3), "unterminated string starting"),
         ('{"a": "tab\t"}', (1, 11), "invalid control character"),
         ('{"a": "\\ud800"}', (1, 7), "half of a surrogate pair is no character"),

@@ -186,6 +186,34 @@ def test_an_output_that_is_not_at_hand_is_asked_for() -> None:
     assert decision.effects == ()
 
 
+def test_what_a_step_reads_is_asked_for_before_it_is_dispatched() -> None:
+    """Nothing is dispatched on a value that is not at hand."""
+    text = """
+name: w
+steps:
+  - {key: a, pool: p}
+  - {key: b, pool: p, dependsOn: [a], with: {n: "{{ steps.a.output.n }}"}}
+"""
+    run = Run(text).given(scheduled("a"), completed("a"))
+
+    decision = decide(run.state, run.plan, Known(inputs={}, outputs={}))
+
+    assert decision.needs == (OutputAt(3),)
+    assert decision.effects == ()
+
+
+def test_a_retry_whose_input_cannot_be_filled_any_more_parks_the_run() -> None:
+    """The same rule holds for every attempt."""
+    text = """
+name: w
+inputs: {x: 1}
+steps: [{key: a, pool: p, retry: {maxAttempts: 2}, with: {x: "{{ inputs.x.y }}"}}]
+"""
+    run = Run(text, {"x": {}}).given(scheduled("a"), failed("a"))
+
+    assert [type(e) for e in run.then()] == [Park]
+
+
 def test_a_large_output_is_asked_for_by_its_claim_check() -> None:
     """The state keeps the reference, not the value."""
     ref = PayloadRef(sha256="ab", size=70_000)
@@ -520,6 +548,18 @@ def test_a_workers_own_cancellation_fails_the_run_that_was_not_cancelled() -> No
     assert end.status == "failed"
     assert end.usage == usage
     assert steps.StepCancelled().usage is UNSET
+
+
+def test_an_attempt_given_up_by_its_worker_is_not_retried_for_an_earlier_failure() -> None:
+    """What counts is the latest attempt's own outcome."""
+    gave_up = ("step.a.2.outcome.cancelled", steps.StepCancelled(reason="gave up"))
+    run = Run(RETRIED).given(scheduled("a"), failed("a"), scheduled("a", 2), gave_up)
+
+    [end] = run.then()
+
+    assert isinstance(end, End)
+    assert end.error is not None
+    assert end.error.message == "step a: gave up"
 
 
 @pytest.mark.parametrize(

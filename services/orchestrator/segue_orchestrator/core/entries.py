@@ -9,8 +9,14 @@ from segue_contracts.envelope import Event, Message, UndecodableError, decode_ev
 from segue_contracts.payload import PayloadRef
 from segue_contracts.v1.registry import EVENTS
 from segue_contracts.v1.runs import RunStarted
-from segue_contracts.v1.steps import StepCompleted, StepFailed
-from segue_contracts.v1.subjects import RunSubject, parse_run
+from segue_contracts.v1.steps import (
+    StepCancelled,
+    StepCompleted,
+    StepFailed,
+    StepSkipped,
+    StepTimedOut,
+)
+from segue_contracts.v1.subjects import RunSubject, parse_run, parse_step_event
 from segue_contracts.v1.turns import TurnCompleted
 from segue_contracts.v1.values import Failure, UsageTotals
 from segue_orchestrator.core.state import Entry
@@ -30,6 +36,9 @@ class Completed(Message, frozen=True, kw_only=True):
     usage: UsageTotals = UsageTotals()
     provider: str = ""
 
+
+Outcome = Completed | StepFailed | StepTimedOut | StepCancelled | StepSkipped
+"""The bodies that settle an attempt."""
 
 _SKIPPED: Final = frozenset({TurnCompleted})
 """Bodies that the engine does not look into."""
@@ -63,14 +72,18 @@ def read(subject: str, data: bytes, *, sequence: int, time_ms: int) -> JournalEv
         SubjectError: The subject is no journal's.
     """
     place = parse_run(subject)
+    event = parse_step_event(place.event)
+    is_outcome = event is not None and event.what == "outcome"
     frame, body, flaw = None, None, ""
     try:
         frame = decode_event(data)
         body = _body(frame)
+        if is_outcome and not isinstance(body, Outcome):
+            flaw = f"{frame.type} is no outcome of an attempt"
     except UndecodableError as error:
         flaw = str(error)
-        if place.event[0] == "step" and "outcome" in place.event:
-            body = StepFailed(error=Failure(code="invalid_outcome", message=flaw))
+    if is_outcome and flaw:
+        body = StepFailed(error=Failure(code="invalid_outcome", message=flaw))
     return JournalEvent(place, frame, Entry(sequence, time_ms, place.event, body), flaw)
 
 

@@ -1,6 +1,7 @@
 """Evolve: what does an event change?"""
 
 from decimal import Decimal
+from typing import assert_never
 
 from msgspec import UnsetType
 
@@ -11,6 +12,9 @@ from segue_orchestrator.core.entries import Completed
 from segue_orchestrator.core.plan import Plan, StepPlan
 from segue_orchestrator.core.policies import may_retry
 from segue_orchestrator.core.state import IN_FLIGHT, SETTLED, Entry, OutputAt, RunState, StepState
+
+Done = Completed | steps.StepFailed | steps.StepTimedOut | steps.StepCancelled
+"""The outcomes of an attempt that was dispatched."""
 
 
 def begin(run: str, namespace: str, entry: Entry) -> RunState | None:
@@ -81,10 +85,10 @@ def _evolve_step(state: RunState, plan: StepPlan, event: StepEvent, entry: Entry
         case steps.StepSkipped(reason=reason) if step.attempt == 0:
             step.status, step.reason, step.settled_ms = "skipped", reason, entry.time_ms
             _settle(state, plan)
-        case None:
-            pass
-        case outcome if event.what == "outcome" and _is_current(step, event):
+        case outcome if isinstance(outcome, Done) and _is_current(step, event):
             _on_outcome(state, plan, step, outcome, entry)
+        case _:
+            pass
 
 
 def _is_current(step: StepState, event: StepEvent) -> bool:
@@ -103,7 +107,7 @@ def _on_scheduled(
 
 
 def _on_outcome(
-    state: RunState, plan: StepPlan, step: StepState, outcome: object, entry: Entry
+    state: RunState, plan: StepPlan, step: StepState, outcome: Done, entry: Entry
 ) -> None:
     state.in_flight.discard(plan.token)
     step.settled_ms = entry.time_ms
@@ -118,10 +122,10 @@ def _on_outcome(
         case steps.StepTimedOut(error=error):
             step.status, step.error = "timed_out", error
         case steps.StepCancelled(reason=reason, usage=usage):
-            step.status, step.reason = "cancelled", reason
+            step.status, step.reason, step.error = "cancelled", reason, None
             step.usage = step.usage if isinstance(usage, UnsetType) else added(step.usage, usage)
         case _:
-            return
+            assert_never(outcome)
     if step.error is not None and may_retry(plan.retry, step.attempt, step.error):
         step.status = "retrying"
         state.retrying.add(plan.token)

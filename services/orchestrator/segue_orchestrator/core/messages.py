@@ -1,7 +1,7 @@
 """Messages: which body on which subject makes a decision a fact?"""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 import msgspec
 
@@ -82,6 +82,8 @@ def _settled(effect: Skip | TimeOut | Abandon, state: RunState, prefix: str) -> 
             body = StepTimedOut(error=error)
         case Abandon(_, _, reason):
             body = StepCancelled(reason=reason)
+        case _:
+            assert_never(effect)
     attempt = 1 if isinstance(effect, Skip) else effect.attempt
     token = effect.step.token
     return Fact(
