@@ -1,7 +1,9 @@
 """Admission: how does a request become a run, once and for ever?"""
 
+import asyncio
 import hashlib
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 import msgspec
 
@@ -25,6 +27,10 @@ from segue_shared.ids import Ids
 from segue_shared.journal import Journal
 from segue_shared.keyvalue import KeyValue
 from segue_shared.payloads import Payloads
+
+
+_PARSED_INLINE: Final = 32 * 1024
+"""Characters of a definition up to which it is parsed at once, in about 0.1 s."""
 
 
 class _Claim(msgspec.Struct, frozen=True):
@@ -68,13 +74,16 @@ class Admission:
             RefusedError: It is invalid; the refusal carries all problems at once.
         """
         known = await self.known_agents(namespace)
-        parsed = parse(
+        ask = partial(
+            parse,
             text,
             file=file or "<definition>",
             known_agents=known,
             inputs=inputs,
             supported=SUPPORTED,
         )
+        # A large YAML text takes seconds; the shards must not wait for it.
+        parsed = await asyncio.to_thread(ask) if len(text) > _PARSED_INLINE else ask()
         if parsed.workflow is None:
             raise _invalid([_as_problem(problem) for problem in parsed.problems])
         return parsed.workflow
