@@ -166,7 +166,7 @@ class Supervised:
 async def _end(process: asyncio.subprocess.Process, grace_s: float) -> None:
     if process.returncode is None:
         with suppress(ProcessLookupError):
-            pass
+            process.terminate()
         with suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
                 await process.wait()

@@ -9,9 +9,57 @@ from typing import Any, Literal
 from msgspec import UNSET, UnsetType
 
 from segue_contracts.envelope import Message
-from segue_contracts.v1.values import Value
+from segue_contracts.v1.metering import CacheWrites, Cost, Usage
+from segue_contracts.v1.parts import (
+    ChatMessage,
+    Media,
+    Opaque,
+    Part,
+    RawPart,
+    Reasoning,
+    Refusal,
+    Role,
+    Source,
+    Text,
+    ToolCall,
+    ToolResult,
+)
 
-Role = Literal["system", "developer", "user", "assistant", "tool"]
+__all__ = [
+    "CacheOptions",
+    "CacheWrites",
+    "CallAttempt",
+    "ChatMessage",
+    "ChatRequest",
+    "ChatResponse",
+    "Cost",
+    "ErrorClass",
+    "Fallback",
+    "Hedge",
+    "Media",
+    "Opaque",
+    "OutputFormat",
+    "OutputOptions",
+    "Part",
+    "RawPart",
+    "Reasoning",
+    "ReasoningOptions",
+    "Refusal",
+    "Role",
+    "RouteOptions",
+    "Sampling",
+    "Source",
+    "Stop",
+    "StopReason",
+    "StreamOptions",
+    "Text",
+    "Timing",
+    "Tool",
+    "ToolCall",
+    "ToolChoice",
+    "ToolResult",
+    "Usage",
+]
 
 StopReason = Literal[
     "end",
@@ -45,136 +93,6 @@ ErrorClass = Literal[
     "not_configured",
     "cancelled",
 ]
-
-
-class Opaque(Message, frozen=True, kw_only=True):
-    """Data that only its provider understands; echoed to it, dropped with a warning elsewhere."""
-
-    provider: str
-    """The provider that made it."""
-    kind: Literal["signature", "redacted_thinking", "thought_signature", "encrypted", "item_id"]
-    """What it is to that provider."""
-    data_b64: str
-    """The data, base64."""
-    model: str = ""
-    """The model that made it, when only that model may see it again; empty for any."""
-
-
-class Source(Message, frozen=True, kw_only=True):
-    """Where media comes from; exactly one field is present."""
-
-    data_b64: str | UnsetType = UNSET
-    """The bytes themselves, base64."""
-    url: str | UnsetType = UNSET
-    """Where a provider can fetch it."""
-    blob: str | UnsetType = UNSET
-    """SHA-256 of an object in the bucket `PAYLOADS`, hexadecimal."""
-    provider_file: str | UnsetType = UNSET
-    """Id of a file that was uploaded to the provider."""
-
-
-class _Part(Message, frozen=True, kw_only=True, tag_field="type"):
-    """What every part may carry."""
-
-    cache_ttl_s: int | UnsetType = UNSET
-    """Ask the provider to cache up to and including this part, seconds."""
-    opaque: list[Opaque] = []
-    """Provider-only data that belongs to this part."""
-
-
-class Text(_Part, frozen=True, kw_only=True, tag="text"):
-    """Plain text."""
-
-    text: str
-    """The text."""
-    citations: list[Any] = []
-    """Citations as the provider gave them."""
-
-
-class Media(_Part, frozen=True, kw_only=True, tag="media"):
-    """An image, sound, video or document."""
-
-    kind: Literal["image", "audio", "video", "document"]
-    """What it is."""
-    mime: str
-    """Its media type, such as `image/png`."""
-    source: Source
-    """Where its bytes are."""
-    title: str = ""
-    """A document's title."""
-    detail: str = ""
-    """How closely an image is looked at, in the provider's word; empty for its default."""
-
-
-class Reasoning(_Part, frozen=True, kw_only=True, tag="reasoning"):
-    """The model's reasoning as far as it is shown."""
-
-    text: str = ""
-    """The reasoning, when it is shown in full."""
-    summary: list[str] = []
-    """Its summary, a paragraph each."""
-    redacted: bool = False
-    """Whether the provider withheld the text."""
-
-
-class ToolCall(_Part, frozen=True, kw_only=True, tag="tool_call"):
-    """The model asks for a tool."""
-
-    id: str
-    """The call's id; its result names it."""
-    name: str
-    """The tool."""
-    args_json: str = "{}"
-    """The arguments exactly as the model wrote them; may be invalid JSON."""
-    kind: Literal["function", "custom", "server"] = "function"
-    """`function` takes JSON, `custom` takes free text, `server` is run by the provider."""
-
-
-class ToolResult(_Part, frozen=True, kw_only=True, tag="tool_result"):
-    """What a tool answered."""
-
-    tool_call_id: str
-    """The call that this answers."""
-    name: str
-    """The tool."""
-    content: str
-    """The result's text, JSON for structured results."""
-    is_error: bool = False
-    """Whether the tool failed; `content` then says why."""
-
-
-class Refusal(_Part, frozen=True, kw_only=True, tag="refusal"):
-    """The model declined."""
-
-    text: str
-    """What it said instead."""
-    category: str = ""
-    """The provider's class of the refusal."""
-
-
-class RawPart(_Part, frozen=True, kw_only=True, tag="raw"):
-    """A part that has no neutral form."""
-
-    provider: str
-    """The only provider that understands it."""
-    kind: str
-    """The provider's own name of the part."""
-    json: Any = None
-    """The part as the provider gave it."""
-
-
-Part = Text | Media | Reasoning | ToolCall | ToolResult | Refusal | RawPart
-
-
-class ChatMessage(Message, frozen=True, kw_only=True):
-    """One message of a conversation."""
-
-    role: Role
-    """Who speaks."""
-    parts: list[Part]
-    """What is said, in order."""
-    name: str = ""
-    """Tells speakers of one role apart; empty when there is one."""
 
 
 class Tool(Message, frozen=True, kw_only=True):
@@ -375,59 +293,6 @@ class ChatRequest(Message, frozen=True, kw_only=True):
     """Further options by provider, passed on as they are."""
 
 
-class CacheWrites(Message, frozen=True, kw_only=True):
-    """Tokens written to a provider's prompt cache, by lifetime."""
-
-    five_minutes: int = 0
-    """Tokens kept for five minutes."""
-    thirty_minutes: int = 0
-    """Tokens kept for thirty minutes."""
-    one_hour: int = 0
-    """Tokens kept for an hour."""
-    twelve_hours: int = 0
-    """Tokens kept for twelve hours."""
-    other: int = 0
-    """Tokens kept for another or an unknown time."""
-
-
-class Usage(Message, frozen=True, kw_only=True):
-    """Tokens of one call, normalised: totals include cached and reasoning tokens."""
-
-    input_total: int = 0
-    """Input tokens, cached ones included."""
-    input_uncached: int = 0
-    """Input tokens that no cache covered."""
-    cache_read: int = 0
-    """Input tokens read from the provider's cache."""
-    cache_write: CacheWrites = CacheWrites()
-    """Input tokens written to the provider's cache."""
-    output_total: int = 0
-    """Output tokens, reasoning included."""
-    output_reasoning: int = 0
-    """Output tokens spent on reasoning."""
-    input_by_modality: dict[str, int] = {}
-    """Input tokens by modality, such as `image`."""
-    output_by_modality: dict[str, int] = {}
-    """Output tokens by modality."""
-    tool_prompt: int = 0
-    """Input tokens that describe tools."""
-    server_tools: dict[str, int] = {}
-    """Calls of tools that the provider ran, by tool."""
-    source: Literal["provider", "partial", "estimated"] = "provider"
-    """Whether the provider counted, counted before a break, or the router estimated."""
-    raw: Any = None
-    """The provider's own usage object, kept so that the cost can be computed again."""
-
-
-class Cost(Message, frozen=True, kw_only=True):
-    """What a call cost."""
-
-    usd: str = "0"
-    """US dollars as a decimal string."""
-    price_version: str = ""
-    """The price table it was computed with; empty when nothing was charged."""
-
-
 class Stop(Message, frozen=True, kw_only=True):
     """Why the model stopped."""
 
@@ -516,10 +381,3 @@ class ChatResponse(Message, frozen=True, kw_only=True):
     """The provider's own ids, such as its request's, for its support."""
     cached: Literal["none", "exact", "coalesced"] = "none"
     """`exact` came from the cache, `coalesced` from an equal request in flight."""
-
-
-class ChatClaim(Message, frozen=True, kw_only=True):
-    """A chat request or reply that is too large to be inline."""
-
-    body: Value
-    """The `ChatRequest` or `ChatResponse`."""

@@ -28,7 +28,6 @@ from segue_shared.journal import Journal
 from segue_shared.keyvalue import KeyValue
 from segue_shared.payloads import Payloads
 
-
 _PARSED_INLINE: Final = 32 * 1024
 """Characters of a definition up to which it is parsed at once, in about 0.1 s."""
 
