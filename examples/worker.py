@@ -12,9 +12,9 @@ GUARD = "Nats-Expected-Last-Subject-Sequence"
 TAKEN = 10071  # the broker's code for: this attempt has an outcome already
 
 
-def outcome_of(text: object) -> tuple[str, dict[str, object]]:
+def outcome_of(given: dict[str, dict[str, object]]) -> tuple[str, dict[str, object]]:
     """Return the status of an attempt and what is said about it."""
-    if isinstance(text, str):
+    if isinstance(text := given.get("inline", {}).get("text"), str):
         return "completed", {"output": {"inline": {"words": len(text.split())}}}
     problem = "'text' must be a text of at most 64 KiB: give the step 'with: {text: ...}'"
     return "failed", {"error": {"code": "invalid_input", "message": problem, "retryable": False}}
@@ -27,14 +27,14 @@ async def main() -> None:
         try:
             pool = json.loads((await bus.request(ENSURE, b'{"pool": "wordcount"}', 5)).data)
             pull = "$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}".format(**pool["result"])
-            while (task := await bus.request(pull, b'{"expires": 5000000000}', 6)).reply:
+            wait = b'{"expires": 5000000000}'  # nanoseconds
+            while (task := await bus.request(pull, wait, 6, old_style=True)).reply:
                 attempt, event = task.subject.rsplit(".", 3)[0], json.loads(task.data)
                 early_s = event["data"].get("notBeforeMs", 0) / 1000 - time.time()  # noqa: TID251 - stands alone
                 if early_s > 0:
                     await task.nak(delay=early_s)
                     continue
-                text = event["data"].get("input", {}).get("inline", {}).get("text")
-                status, data = outcome_of(text)
+                status, data = outcome_of(event["data"].get("input", {}))
                 event |= {"id": f"{attempt}.outcome.{status}", "data": data, "source": "wordcount"}
                 event["type"] = f"segue.run.step_{status}.v1"
                 event["time"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -17,7 +17,8 @@ import msgspec
 import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
 
-REDACTED: Final = "[redacted]"
+from segue_shared.masking import REDACTED, masked
+
 OMITTED: Final = "[omitted]"
 
 _MAX_TEXT: Final = 4_000
@@ -59,21 +60,6 @@ _PAYLOADS: Final = frozenset(
     }
 )
 _WORD: Final = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+")
-_SECRET_TEXT: Final = re.compile(
-    r"""
-    (?P<before> ://[^/\s:@]* : | \b(?:Bearer|Basic)\s+ )   [^\s@"']+
-    | \b S [UANOCX] [A-Z2-7]{56} \b
-    | \b (?:sk|pk|rk)[-_] [A-Za-z0-9_-]{16,}
-    | \b gh[pousr]_ [A-Za-z0-9]{20,}
-    | \b github_pat_ [A-Za-z0-9_]{20,}
-    | \b xox[abprs]- [A-Za-z0-9-]{10,}
-    | \b AIza [A-Za-z0-9_-]{30,}
-    | \b (?:AKIA|ASIA) [A-Z0-9]{16} \b
-    | \b eyJ [A-Za-z0-9_-]{8,} \. [A-Za-z0-9_-]{8,} \. [A-Za-z0-9_-]*
-    | -----BEGIN\ [A-Z ]*PRIVATE\ KEY----- [\s\S]*? (?:-----END\ [A-Z ]*PRIVATE\ KEY----- | \Z)
-    """,
-    re.VERBOSE,
-)
 
 
 def configure(level: str, *, service: str, instance: str, stream: TextIO | None = None) -> None:
@@ -176,8 +162,8 @@ def _clean_mapping(value: Mapping[object, object], depth: int) -> dict[str, obje
 
 
 def _mask(text: str, limit: int) -> str:
-    masked = _SECRET_TEXT.sub(lambda match: f"{match['before'] or ''}{REDACTED}", text)
-    return masked if len(masked) <= limit else f"{masked[:limit]}… ({len(masked)} characters)"
+    shown = masked(text)
+    return shown if len(shown) <= limit else f"{shown[:limit]}… ({len(shown)} characters)"
 
 
 def _json(entry: Mapping[str, object], **_options: object) -> str:

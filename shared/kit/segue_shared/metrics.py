@@ -3,18 +3,16 @@
 Labels are subject templates, never subjects: a label per run would grow without bound.
 """
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
-from typing import Final, Literal
+from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client import CollectorRegistry, Counter, Info, ProcessCollector
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.registry import Collector
 
-_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+from segue_shared.delivery import Delivery
+from segue_shared.observer import PublishResult
+from segue_shared.series import AllSeries, Handling, Series
 
 
 def no_template(_subject: str) -> str:
@@ -23,74 +21,51 @@ def no_template(_subject: str) -> str:
 
 
 class Metrics:
-    """The metrics of one process; a service adds its own to `registry`."""
+    """The metrics of one process, an observer; a service adds its own to `registry`."""
 
     def __init__(self, service: str, *, template: Callable[[str], str] = no_template) -> None:
         self.service: Final = service
         """The service's name."""
         self.registry: Final = CollectorRegistry()
         """Where a service registers further metrics."""
-        self._template = template
+        self._series = AllSeries(template)
         registry = self.registry
-        self._received = Counter(
-            "segue_messages_received_total", "Messages taken.", ["subject"], registry=registry
-        )
-        self._seconds = Histogram(
-            "segue_message_seconds",
-            "Seconds until a message was handled.",
-            ["subject"],
-            buckets=_SECONDS,
-            registry=registry,
-        )
-        self._published = Counter(
-            "segue_published_total", "Messages sent.", ["subject", "result"], registry=registry
-        )
+        registry.register(self._series)
         self._dead = Counter(
             "segue_dead_letters_total", "Messages given up.", ["reason"], registry=registry
         )
-        self._redelivered = Counter(
-            "segue_redelivered_total", "Messages handed out again.", registry=registry
+        self._violations = Counter(
+            "segue_permission_violations_total", "Subjects the broker refused.", registry=registry
         )
-        self._in_flight = Gauge("segue_in_flight", "Messages being handled now.", registry=registry)
-        self._violations = _Violations()
-        registry.register(self._violations)
         ProcessCollector(registry=registry)
         release = {"service": service, "version": version("segue-shared")}
         Info("segue_service", "Which service this is.", registry=registry).info(release)
 
-    @contextmanager
-    def message(self, subject: str, *, delivered: int = 1) -> Iterator[None]:
+    def message(self, subject: str, *, delivered: int = 1) -> Handling:
         """Count a message, and time its handling by the length of the block.
 
         Args:
             subject: Where it was published.
             delivered: How often it has been handed out, this time included.
         """
-        label = self._template(subject)
-        self._received.labels(label).inc()
-        if delivered > 1:
-            self._redelivered.inc()
-        began = time.perf_counter()
-        self._in_flight.inc()
-        try:
-            yield
-        finally:
-            self._in_flight.dec()
-            self._seconds.labels(label).observe(time.perf_counter() - began)
+        return Handling((self._received(subject, delivered),))
 
-    def published(
-        self, subject: str, result: Literal["stored", "exists", "sent", "failed"]
-    ) -> None:
+    def batch(self, deliveries: Sequence[Delivery]) -> Handling:
+        """Count messages that are handled together; each takes as long as the block."""
+        return Handling(tuple(self._received(d.subject, d.delivered) for d in deliveries))
+
+    def published(self, subject: str, result: PublishResult) -> None:
         """Count a publish and what became of it."""
-        self._published.labels(self._template(subject), result).inc()
+        counts = self._series.of(subject).published
+        counts[result] = counts.get(result, 0) + 1
 
     def dead_letter(self, reason: str) -> None:
         """Count a message that nobody could handle."""
         self._dead.labels(reason).inc()
 
-    def count_violations(self, source: Callable[[], int]) -> None:
-        """Add a connection's permission violations, read whenever metrics are shown."""
-        self._violations.sources.append(source)
+    def violation(self) -> None:
+        """Count a subject that the broker refused; any thread may call it."""
+        self._violations.inc()
 
     def exposition(self, accept: str = "") -> tuple[bytes, str]:
         """Return all metrics as text and its content type.
@@ -101,15 +76,8 @@ class Metrics:
         encode, content_type = choose_encoder(accept)
         return encode(self.registry), content_type
 
-
-class _Violations(Collector):
-    """Permission violations, which connections count themselves."""
-
-    def __init__(self) -> None:
-        self.sources: Final[list[Callable[[], int]]] = []
-
-    def collect(self) -> Iterator[CounterMetricFamily]:
-        total = sum(source() for source in self.sources)
-        yield CounterMetricFamily(
-            "segue_permission_violations", "Subjects the broker refused.", value=total
-        )
+    def _received(self, subject: str, delivered: int) -> Series:
+        series = self._series.of(subject)
+        if delivered > 1:
+            series.again += 1
+        return series

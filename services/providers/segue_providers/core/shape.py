@@ -11,6 +11,10 @@ MAX_DEPTH: Final = 16
 MAX_NODES: Final = 2_000
 """How many schemas are looked at, so that none makes the answer explode."""
 _MAX_LENGTH: Final = 10_000
+_UNJUDGED: Final = frozenset(
+    {"pattern", "format", "multipleOf", "anyOf", "oneOf", "allOf", "not", "$ref"}
+)
+"""Keywords under which a fact is not judged, and so not taken."""
 
 Schema = Mapping[str, object]
 
@@ -122,7 +126,7 @@ def takes_any_text(schema: Schema) -> bool:
 
 def within(value: object, schema: Schema) -> bool:
     """Tell whether a fact keeps a schema's type and limits; what cannot be judged does not."""
-    if not fits(value, schema) or {"pattern", "format", "multipleOf"} & schema.keys():
+    if not fits(value, schema) or _UNJUDGED & schema.keys():
         return False
     match value:
         case str():
