@@ -74,9 +74,10 @@ def pool_consumer(pool: str, *, namespace: str = "default", ack_wait_s: float = 
         ack_wait_s: Seconds after which a silent worker's task goes to another.
     """
     shared = pool in SHARED_POOLS
+    # `~` is no letter of a token, so no two pairs of namespace and pool share a name.
     return Consumer(
         stream=RUNS,
-        name=f"pool_{pool}" if shared else f"pool_{namespace}_{pool}",
+        name=f"pool_{pool}" if shared else f"pool_{namespace}~{pool}",
         filters=(subjects.pool_filter(pool, "*", "*" if shared else namespace),),
         ack_wait_s=ack_wait_s,
         deliver_new=True,

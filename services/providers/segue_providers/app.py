@@ -22,10 +22,9 @@ from segue_providers.shell.router import SERVICE, Router
 from segue_providers.shell.worker import Worker
 from segue_shared.commands import CommandServer, Context
 from segue_shared.dead import DeadLetters
-from segue_shared.delivery import Delivery
 from segue_shared.journal import Journal
 from segue_shared.payloads import Payloads
-from segue_shared.pull import PullLoop, Verdict
+from segue_shared.pull import PullLoop
 from segue_shared.runtime import Requires, Runtime
 
 REQUIRES: Final = Requires(streams=(RUNS, TELEMETRY), object_buckets=(PAYLOADS,))
@@ -92,7 +91,7 @@ class Providers:
             runtime.bus,
             stream=pool.stream,
             consumer=pool.consumer,
-            handler=self._handle,
+            handler=self.worker.handle,
             dead_letters=DeadLetters(
                 runtime.bus, service=SERVICE, clock=runtime.clock, framer=dead_letter
             ),
@@ -100,10 +99,6 @@ class Providers:
             ack_wait_s=pool.ack_wait_s,
         )
         await self._loop.run()
-
-    async def _handle(self, delivery: Delivery) -> Verdict:
-        with self._runtime.metrics.message(delivery.subject, delivered=delivery.delivered):
-            return await self.worker.handle(delivery)
 
     async def _leave_pool(self) -> None:
         if self._loop is not None:

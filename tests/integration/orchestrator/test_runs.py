@@ -10,7 +10,7 @@ from support.wait import until
 from support.worker import worker
 
 from segue_contracts.envelope import decode_event
-from segue_contracts.payload import Value
+from segue_contracts.payload import PayloadRef, Value
 from segue_contracts.v1 import registry, subjects
 from segue_contracts.v1.commands import (
     CancelAccepted,
@@ -23,9 +23,10 @@ from segue_contracts.v1.commands import (
     ValidateWorkflow,
     WorkflowValid,
 )
-from segue_contracts.v1.runs import RunEnded, RunView
+from segue_contracts.v1.events import frame
+from segue_contracts.v1.runs import RunEnded, RunParked, RunStarted, RunView
 from segue_contracts.v1.steps import StepCompleted, StepFailed, StepScheduled
-from segue_contracts.v1.topology import DEAD, PAYLOADS, RUNS
+from segue_contracts.v1.topology import DEAD, PAYLOADS, RUNS, WORKFLOWS
 from segue_contracts.v1.values import Failure, UsageTotals
 from segue_orchestrator.app import NAME, REQUIRES, build
 from segue_orchestrator.settings import Settings
@@ -33,6 +34,7 @@ from segue_shared.bus import Bus
 from segue_shared.errors import RefusedError, TransientError
 from segue_shared.ids import SystemIds
 from segue_shared.journal import Journal
+from segue_shared.keyvalue import KeyValue
 from segue_shared.payloads import Payloads
 from segue_testing.broker import Broker
 from segue_testing.services import serving
@@ -298,6 +300,37 @@ async def test_events_of_a_run_that_never_started_go_to_the_dead_letters(bus: Bu
         return any(msgspec.json.decode(m.data)["data"]["subject"] == orphan for m in letters)
 
     assert await until(buried)
+
+
+@pytest.mark.usefixtures("orchestrator")
+@pytest.mark.parametrize(
+    ("definition", "inputs", "code"),
+    [
+        ("0" * 64, Value(), "definition_missing"),
+        ("corrupt", Value(), "definition_invalid"),
+        ("", Value(ref=PayloadRef(sha256="0" * 64, size=9)), "payload_missing"),
+    ],
+)
+async def test_a_run_that_cannot_go_on_is_parked_and_stops_nobody(
+    bus: Bus, pool: str, definition: str, inputs: Value, code: str
+) -> None:
+    """What a run lacks is said in its own journal; others of its shard go on."""
+    await KeyValue(bus, WORKFLOWS).put("default.corrupt", b"{}")
+    healthy = await start(bus, chain(pool))
+    run = SystemIds().run_id(0)
+    subject = subjects.run_event("default", run, "started")
+    body = RunStarted(workflow="w", definition=definition or healthy.definition, inputs=inputs)
+    await bus.create(subject, frame(body, subject=subject, source="test", about=run, time="t"))
+
+    parked = subjects.run_event("default", run, "parked.1")
+    [message] = await until(lambda: Journal(bus, RUNS).last([parked]))
+    async with worker(bus, pool, echo):
+        end = await ended(bus, healthy.run)
+
+    reason = registry.decode(decode_event(message.data))
+    assert isinstance(reason, RunParked)
+    assert reason.code == code
+    assert end.status == "completed"
 
 
 @pytest.mark.usefixtures("orchestrator")

@@ -149,7 +149,8 @@ def test_the_writer_hands_on_one_report() -> None:
 
     output = _finished(job=_writer(given), provider="offline").output
 
-    assert output["report"] == (
+    table, *sections = output["report"].split("\n\n### ")
+    assert table == (
         "# Review of app\n"
         "\n"
         "- Repository: `/src/app`\n"
@@ -165,10 +166,26 @@ def test_the_writer_hands_on_one_report() -> None:
         "|---|---|---|---:|---:|---:|---:|---:|---:|\n"
         "| quality | offline | look | 0 | 1 | 0 | 0 | 0 | 4 |\n"
         "| scan | not said | find\\|it | 0 | 0 | 0 | 1 | 0 | 0 |\n"
-        "| more | not said | loose | 0 | 0 | 0 | 0 | 0 | 0 |\n"
+        "| more | not said | loose | 0 | 0 | 0 | 0 | 0 | 0 |"
     )
+    assert [section.split("\n")[0] for section in sections] == ["quality", "scan", "more"]
     assert [each["agent"] for each in output["agents"]] == ["quality", "scan", "more"]
     assert output["provider"] == "offline"
+
+
+def test_the_report_shows_what_each_tool_found_first() -> None:
+    """Every agent's own findings stand in the report, five of each tool at most."""
+    findings = [{**a_finding("low"), "line": number} for number in range(1, 8)]
+    given = {"scan": {"reports": [a_report(*findings, tool="find")]}}
+
+    report = _finished(job=_writer(given), provider="offline").output["report"]
+
+    [section] = report.split("\n\n### ")[1:]
+    lines = section.splitlines()
+    assert lines[:3] == ["scan", "", "- **find**: It is bad."]
+    assert len(lines) == 3 + 5
+    assert [f":{number}`" in lines[2 + number] for number in range(1, 6)] == [True] * 5
+    assert lines[3].startswith("  - low `")
 
 
 def test_a_report_says_what_nobody_named() -> None:

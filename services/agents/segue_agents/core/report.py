@@ -1,5 +1,7 @@
 """The report: how does a review read as Markdown?"""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from segue_agents.core.findings import SEVERITIES
@@ -7,6 +9,10 @@ from segue_agents.core.reports import Report, Source, counts, number_of
 
 OFFLINE = "offline"
 """The provider that answers when no model can be called."""
+
+
+MAX_LISTED = 5
+"""How many findings of each tool the last part shows."""
 
 
 class Review(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +73,21 @@ def _appendix(sources: tuple[Source, ...]) -> str:
         f"|---|---|---|{'---:|' * (len(SEVERITIES) + 1)}",
         *map(_row, sources),
     ]
+    return "\n\n".join(("\n".join(lines), *map(_section, sources)))
+
+
+def _section(source: Source) -> str:
+    """Return what each tool of an agent found first, so that no agent's word is drowned."""
+    lines = [f"### {_cell(source.name)}", ""]
+    for report in source.reports:
+        lines.append(f"- **{_cell(report.get('tool', '?'))}**: {_cell(report.get('summary', ''))}")
+        lines += [f"  - {_finding(finding)}" for finding in report["findings"][:MAX_LISTED]]
     return "\n".join(lines)
+
+
+def _finding(finding: Mapping[str, object]) -> str:
+    place = f"`{_cell(finding.get('file', '?'))}:{number_of(finding.get('line'))}`"
+    return f"{_cell(finding.get('severity', '?'))} {place} {_cell(finding.get('message', ''))}"
 
 
 def _row(source: Source) -> str:

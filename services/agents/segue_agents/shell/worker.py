@@ -62,7 +62,6 @@ class Worker:
         self._cancellations = cancellations
         self._clock = runtime.clock
         self._ids = runtime.ids
-        self._metrics = runtime.metrics
         self._name = runtime.settings.instance
         self._ack_wait_s = runtime.settings.ack_wait_s
         self._check_s = check_s
@@ -73,13 +72,6 @@ class Worker:
         Raises:
             TransientError: The bus or a store is away; the task shall come again.
         """
-        with self._metrics.message(delivery.subject, delivered=delivery.delivered):
-            verdict = await self._handle(delivery)
-        if isinstance(verdict, Dead):
-            self._metrics.dead_letter(verdict.reason)
-        return verdict
-
-    async def _handle(self, delivery: Delivery) -> Verdict:
         worker = f"{self._name}/{self._ids.unique()}"
         try:
             ticket = read_ticket(delivery.subject, delivery.data, worker=worker)

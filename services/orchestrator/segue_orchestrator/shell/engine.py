@@ -18,8 +18,8 @@ from segue_orchestrator.shell.live import (
     Cache,
     Live,
     Loader,
-    UnknownDefinitionError,
     UnknownRunError,
+    UnstartableError,
 )
 from segue_orchestrator.shell.pools import Pools
 from segue_orchestrator.shell.timers import Timers
@@ -27,7 +27,7 @@ from segue_shared.bus import Bus
 from segue_shared.clock import Clock, rfc3339
 from segue_shared.dead import DeadLetters
 from segue_shared.delivery import Delivery
-from segue_shared.errors import PayloadMissingError, PermanentError
+from segue_shared.errors import PermanentError, TransientError
 from segue_shared.payloads import Payloads
 
 _log = structlog.get_logger()
@@ -62,7 +62,13 @@ class Engine:
             live = await self._fold(cache, delivery)
             if live is not None:
                 woken[live.state.namespace, live.state.run] = live
-        await asyncio.gather(*(self._advance(live) for live in woken.values()))
+        # All of them end before the first error is raised, or a repeated batch would race them.
+        results = await asyncio.gather(
+            *(self._advance(live) for live in woken.values()), return_exceptions=True
+        )
+        for error in results:
+            if isinstance(error, BaseException):
+                raise error
         for key, live in woken.items():
             if live.state.ended is not None:
                 cache.drop(key)
@@ -83,10 +89,13 @@ class Engine:
             await self._dead.bury(delivery, "foreign_subject", str(error))
         except UnknownRunError as error:
             await self._dead.bury(delivery, "unknown_run", str(error))
-        except UnknownDefinitionError as error:
-            await self._store(error.state, [Park("definition_missing", str(error))])
-        except PayloadMissingError as error:
-            await self._dead.bury(delivery, "payload_missing", str(error))
+        except UnstartableError as error:
+            await self._store(error.state, [Park(error.code, str(error))])
+        except TransientError:
+            raise
+        except Exception as error:  # noqa: BLE001 - logged, and held against this event alone
+            _log.exception("fold_failed", subject=delivery.subject)
+            await self._dead.bury(delivery, "fold_failed", type(error).__name__)
         return None
 
     async def _live(self, cache: Cache, event: JournalEvent) -> Live:
@@ -103,20 +112,30 @@ class Engine:
         return live
 
     async def _advance(self, live: Live) -> None:
-        """Decide, and store the decision; only then are the touched steps forgotten."""
-        touched = frozenset(live.state.touched)
+        """Decide, and store the decision; only then are the touched steps forgotten.
+
+        What cannot be decided or stored for good parks the run: a shard never waits for one run.
+        """
         try:
             effects = await self._decide(live)
             await self._store(live.state, [e for e in effects if isinstance(e, Durable)])
+        except TransientError:
+            raise
         except PermanentError as error:
-            _log.warning("run_parked", run_id=live.state.run, reason=str(error))
-            await self._store(live.state, [Park("cannot_store", str(error))])
-            effects = ()
-        for effect in effects:
-            await self._signal(live, effect)
+            await self._park(live, "cannot_store", str(error))
+        except Exception as error:  # noqa: BLE001 - logged, and held against this run alone
+            _log.exception("decision_failed", run_id=live.state.run)
+            await self._park(live, "engine_error", f"the engine failed: {type(error).__name__}")
+        else:
+            for effect in effects:
+                await self._signal(live, effect)
         if live.state.ended is not None and live.armed_ms > live.state.now_ms:
             await self._timers.disarm(live.state.namespace, live.state.run, live.armed_ms)
-        live.state.touched -= touched
+        live.state.touched.clear()
+
+    async def _park(self, live: Live, code: str, message: str) -> None:
+        _log.warning("run_parked", run_id=live.state.run, code=code, reason=message)
+        await self._store(live.state, [Park(code, message)])
 
     async def _decide(self, live: Live) -> tuple[Effect, ...]:
         """Enter the core until it lacks nothing."""

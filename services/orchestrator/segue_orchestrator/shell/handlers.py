@@ -29,7 +29,7 @@ from segue_orchestrator.core.entries import JournalEvent, read, started_of
 from segue_orchestrator.core.messages import SOURCE
 from segue_orchestrator.core.view import view_of
 from segue_orchestrator.shell.admission import Admission
-from segue_orchestrator.shell.live import Live, Loader, UnknownDefinitionError, UnknownRunError
+from segue_orchestrator.shell.live import Live, Loader, UnknownRunError, UnstartableError
 from segue_orchestrator.shell.pools import Pools
 from segue_shared.bus import Bus
 from segue_shared.clock import Clock, rfc3339
@@ -132,7 +132,7 @@ class Handlers:
         except (UnknownRunError, subjects.SubjectError) as error:
             message = f"no run {run!r} in namespace {namespace}; 'segue workflow list' shows them"
             raise RefusedError(Refused(code="not_found", message=message)) from error
-        except UnknownDefinitionError as error:
+        except UnstartableError as error:
             raise RefusedError(Refused(code="conflict", message=str(error))) from error
 
     async def _ended(self, namespace: str) -> dict[str, JournalEvent]:

@@ -12,7 +12,7 @@ from segue_orchestrator.core.plan import Plan
 from segue_orchestrator.core.state import RunState
 from segue_orchestrator.shell.definitions import Definitions
 from segue_orchestrator.shell.outputs import Outputs
-from segue_shared.errors import NotFoundError, PermanentError
+from segue_shared.errors import NotFoundError, PayloadMissingError, PermanentError
 from segue_shared.journal import Journal, StoredMessage
 from segue_shared.payloads import Payloads
 
@@ -23,12 +23,13 @@ class UnknownRunError(NotFoundError):
     """The journal holds no start of this run."""
 
 
-class UnknownDefinitionError(PermanentError):
-    """The run's definition is not stored."""
+class UnstartableError(PermanentError):
+    """The run began, but what it needs to go on is not there; it is parked with this reason."""
 
-    def __init__(self, state: RunState) -> None:
-        super().__init__(f"definition {state.definition} of workflow {state.workflow} is missing")
+    def __init__(self, state: RunState, code: str, message: str) -> None:
+        super().__init__(message)
         self.state = state
+        self.code = code
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,16 +59,23 @@ class Loader:
 
         Raises:
             UnknownRunError: The event is another.
-            UnknownDefinitionError: Its definition is not stored.
+            UnstartableError: Its definition or its inputs are not stored.
         """
         state = begin(event.place.run, event.place.namespace, event.entry)
         if state is None:
             raise UnknownRunError(f"no run {event.place.run} in namespace {event.place.namespace}")
-        definition = await self.definitions.load(state.namespace, state.definition)
+        try:
+            definition = await self.definitions.load(state.namespace, state.definition)
+        except ValueError as error:
+            raise UnstartableError(state, "definition_invalid", str(error)) from error
         if definition is None:
-            raise UnknownDefinitionError(state)
+            message = f"definition {state.definition} of workflow {state.workflow} is missing"
+            raise UnstartableError(state, "definition_missing", message)
         plan = definition.plan
-        inputs = await self.payloads.unwrap(state.inputs)
+        try:
+            inputs = await self.payloads.unwrap(state.inputs)
+        except PayloadMissingError as error:
+            raise UnstartableError(state, "payload_missing", f"the inputs: {error}") from error
         touch_all(state, plan)
         return Live(state=state, plan=plan, inputs=inputs if isinstance(inputs, dict) else {})
 
@@ -81,7 +89,7 @@ class Loader:
 
         Raises:
             UnknownRunError: The journal holds no start of it.
-            UnknownDefinitionError: Its definition is not stored.
+            UnstartableError: Its definition or its inputs are not stored.
         """
         events: list[JournalEvent] = []
         while not events or events[-1].entry.sequence < at_least:

@@ -30,6 +30,8 @@ class Outputs:
         """Keep an outcome's inline output, in case it is read soon."""
         if not isinstance(entry.body, Completed) or isinstance(entry.body.output.inline, UnsetType):
             return
+        if entry.sequence in self._recent:
+            return
         data = bytes(entry.body.output.inline)
         self._recent[entry.sequence] = data
         self._bytes += len(data)
