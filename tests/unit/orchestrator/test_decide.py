@@ -592,13 +592,13 @@ def test_an_older_attempts_late_words_change_nothing() -> None:
 
 def test_an_event_is_folded_once() -> None:
     """A redelivered event is recognised by its sequence."""
-    run = Run(DIAMOND).given(scheduled("a"), completed("a"))
-    before = run.state.settled
-    entry = Entry(run.sequence, T0, ("step", "a", "1", "outcome", "completed"), Completed())
+    parked = runs.RunParked(code="x", message="y")
+    run = Run(DIAMOND).given(("parked.1", parked), ("unparked.1", runs.RunUnparked()))
 
-    evolve(run.state, run.plan, entry)
+    evolve(run.state, run.plan, Entry(2, T0, ("parked", "1"), parked))
 
-    assert run.state.settled == before == 1
+    assert run.state.parked is None
+    assert run.state.parks == 1
 
 
 def test_a_run_begins_with_its_start_only() -> None:
