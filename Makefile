@@ -76,4 +76,4 @@ bench: install ## measure, beside the floor
 
 .PHONY: soak
 soak: install ## the long proofs
-	@$(RUN) pytest tests/e2e -m soak -o addopts="-ra --import-mode=importlib"
+	@$(RUN) pytest tests/e2e -m soak -s

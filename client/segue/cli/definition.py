@@ -48,7 +48,7 @@ def read_definition(file: str) -> Definition:
     """Read a definition's file, or standard input for `-`.
 
     Raises:
-        UsageError: It cannot be read, or is larger than any definition may be.
+        InvalidDefinitionError: It cannot be read.
     """
     if file == STDIN:
         return Definition(file="<stdin>", data=sys.stdin.buffer.read(_MAX_BYTES + 1))
@@ -56,7 +56,7 @@ def read_definition(file: str) -> Definition:
         with Path(file).open("rb") as source:
             return Definition(file=file, data=source.read(_MAX_BYTES + 1))
     except OSError as error:
-        raise UsageError(f"{file}: {error.strerror}") from error
+        raise InvalidDefinitionError([f"{file}:1:1: {error.strerror}"]) from error
 
 
 def read_context(text: str) -> dict[str, object]:

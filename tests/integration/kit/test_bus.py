@@ -2,13 +2,17 @@
 
 import asyncio
 import uuid
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
 import pytest
+import structlog.testing
+from support.wait import until
 
 from segue_contracts.envelope import encode, raw
 from segue_contracts.reply import Refused, Reply
+from segue_contracts.v1 import subjects
 from segue_contracts.v1.topology import topology
 from segue_shared.bootstrap import apply
 from segue_shared.bus import Bus
@@ -19,6 +23,7 @@ from segue_shared.errors import (
     TimedOutError,
     TooLargeError,
 )
+from segue_shared.metrics import Metrics
 from segue_testing.broker import Broker, running_broker
 
 PERMISSIONS = """
@@ -79,13 +84,54 @@ async def test_a_denied_publish_is_an_error_of_the_waiting_call(tmp_path: Path) 
     """The broker reports a violation on the side; the call gets it, at once and typed."""
     with running_broker(tmp_path, extra=PERMISSIONS) as broker:
         url = broker.url.replace("nats://", "nats://worker:pw@")
-        bus = await Bus.connect(url, name="test", max_wait_s=10)
+        metrics = Metrics("test")
+        bus = await Bus.connect(url, name="test", max_wait_s=10, observer=metrics)
 
         with pytest.raises(PermissionDeniedError, match=r"segue\.v1\.default\.cmd\.x\.y"):
             await bus.request("segue.v1.default.cmd.x.y", b"", timeout_s=5)
 
-        assert bus.violations == 1
+        assert metrics.registry.get_sample_value("segue_permission_violations_total") == 1
         await bus.close()
+
+
+async def test_publishes_are_counted_by_template_and_by_what_became_of_them(broker: Broker) -> None:
+    """A refused create shows beside the stored ones, and no run's id becomes a label."""
+    metrics = Metrics("test", template=subjects.template)
+    bus = await Bus.connect(broker.url, name="test", max_wait_s=10, observer=metrics)
+    first, second = a_run(), a_run()
+    for subject in (f"{first}.started", f"{second}.started", f"{first}.started"):
+        await bus.create(subject, b"x")
+    with pytest.raises(TooLargeError):
+        await bus.create(f"{second}.ended", b"x" * (2 * 1024 * 1024))
+    await bus.append(f"{second}.ended", b"x")
+    await bus.close()
+
+    value = metrics.registry.get_sample_value
+    started, ended = (f"segue.v1.<ns>.run.<shard>.<run>.{what}" for what in ("started", "ended"))
+    for subject, result, count in [
+        (started, "stored", 2),
+        (started, "refused", 1),
+        (ended, "stored", 1),
+        (ended, "refused", 1),
+    ]:
+        labels = {"subject": subject, "result": result}
+        assert value("segue_published_total", labels) == count
+    assert first.rpartition(".")[2] not in metrics.exposition()[0].decode()
+
+
+async def test_a_publish_whose_outcome_is_unknown_is_counted_as_such(broker: Broker) -> None:
+    """No stream listens, so nobody answers; it is tried until somebody does."""
+    metrics = Metrics("test", template=subjects.template)
+    observed = await Bus.connect(broker.url, name="test", max_wait_s=10, observer=metrics)
+    waiting = asyncio.create_task(observed.create("segue.v1.default.nowhere", b"x"))
+    labels = {"subject": "<other>", "result": "unknown"}
+
+    async def is_counted() -> bool:
+        return bool(metrics.registry.get_sample_value("segue_published_total", labels))
+
+    await until(is_counted)
+    waiting.cancel()
+    await observed.close()
 
 
 async def test_a_message_over_the_brokers_limit_is_a_lasting_error(bus: Bus) -> None:
@@ -154,6 +200,85 @@ async def test_a_handler_that_fails_keeps_its_subscription(bus: Bus) -> None:
 
     async with asyncio.timeout(5):
         assert await seen.get() == b"good"
+
+
+async def test_a_subscription_hears_what_is_sent_once_it_was_made(broker: Broker, bus: Bus) -> None:
+    """However much waits to be sent before it; repeated, since a race shows only sometimes."""
+    listener = await Bus.connect(broker.url, name="listener", max_wait_s=10)
+    for number in range(40):
+        heard = asyncio.Event()
+
+        async def hear(_message: object, heard: asyncio.Event = heard) -> None:
+            heard.set()
+
+        for _ in range(200):
+            await listener.publish("segue.v1.default.delta.before.x", b"x" * 1_000)
+        subscription = await listener.subscribe(f"segue.v1.default.delta.after.{number}", hear)
+        await bus.publish(f"segue.v1.default.delta.after.{number}", b"")
+        async with asyncio.timeout(5):
+            await heard.wait()
+        await subscription.unsubscribe()
+    await listener.close()
+
+
+async def test_a_subscription_waits_for_a_broker_that_is_away(fresh_broker: Broker) -> None:
+    """It is made once the broker is back."""
+    bus = await Bus.connect(fresh_broker.url, name="test", max_wait_s=10)
+    heard = asyncio.Event()
+
+    async def hear(_message: object) -> None:
+        heard.set()
+
+    fresh_broker.kill()
+    subscribing = asyncio.create_task(bus.subscribe("segue.v1.default.delta.x.y", hear))
+    await asyncio.to_thread(fresh_broker.restart)
+    async with asyncio.timeout(20):
+        await subscribing
+        sender = await Bus.connect(fresh_broker.url, name="sender")
+        await sender.publish("segue.v1.default.delta.x.y", b"")
+        await heard.wait()
+    await sender.close()
+    await bus.close()
+
+
+@pytest.mark.parametrize("how", [Bus.close, Bus.drain])
+async def test_a_deliberate_end_is_no_trouble(
+    broker: Broker, how: Callable[[Bus], Awaitable[None]]
+) -> None:
+    """Nothing is logged as a warning, and the bus counts as not connected."""
+    with structlog.testing.capture_logs() as logged:
+        bus = await Bus.connect(broker.url, name="test", max_wait_s=10)
+        await bus.subscribe("segue.v1.default.delta.x.y", lambda _message: asyncio.sleep(0))
+        await how(bus)
+
+    assert not bus.connected
+    assert [line for line in logged if line["log_level"] not in {"debug", "info"}] == []
+
+
+async def test_a_lost_broker_is_a_warning(fresh_broker: Broker) -> None:
+    """Nobody asked for that."""
+    bus = await Bus.connect(fresh_broker.url, name="test", max_wait_s=10)
+
+    async def is_lost() -> bool:
+        return not bus.connected
+
+    with structlog.testing.capture_logs() as logged:
+        fresh_broker.kill()
+        await until(is_lost)
+    await bus.close()
+
+    assert {"event": "bus_disconnected", "log_level": "warning"} in logged
+
+
+async def test_a_closed_bus_says_so_to_whoever_uses_it(broker: Broker) -> None:
+    """Also to whoever was waiting for the broker to come back."""
+    bus = await Bus.connect(broker.url, name="test", max_wait_s=10)
+    await bus.close()
+
+    with pytest.raises(BusUnavailableError, match="closed"):
+        await bus.create(f"{a_run()}.started", b"x")
+    with pytest.raises(BusUnavailableError):
+        await bus.subscribe("segue.v1.default.delta.x.y", lambda _message: asyncio.sleep(0))
 
 
 async def test_a_first_connection_is_bounded_when_asked() -> None:

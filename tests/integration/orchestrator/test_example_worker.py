@@ -16,7 +16,7 @@ from segue import Client
 from segue_contracts.envelope import decode_event
 from segue_contracts.v1 import registry, subjects
 from segue_contracts.v1.steps import StepScheduled
-from segue_contracts.v1.topology import RUNS
+from segue_contracts.v1.topology import RUNS, pool_consumer
 from segue_contracts.v1.values import Failure
 from segue_orchestrator.app import NAME, REQUIRES, build
 from segue_orchestrator.settings import Settings
@@ -79,8 +79,8 @@ async def line_of(process: asyncio.subprocess.Process) -> str:
 async def stored(bus: Bus, run: str, event: str) -> StoredMessage:
     """Wait for an event of a run's journal."""
     pattern = subjects.run_event("default", run, event)
-    [message] = await until(lambda: Journal(bus, RUNS).last([pattern]))
-    return message
+    messages: list[StoredMessage] = await until(lambda: Journal(bus, RUNS).last([pattern]))
+    return messages[0]
 
 
 async def test_the_example_serves_its_workflow_once_an_orchestrator_is_there(
@@ -135,17 +135,20 @@ steps:
             result = await run.result(PATIENCE_S)
             await until(lambda: settled(bus))
         outcome = await stored(bus, run.id, "step.a.2.outcome.*")
+        first = subjects.run_event("default", run.id, "step.a.1.outcome.*")
+        firsts = await Journal(bus, RUNS).last([first])
 
     task = registry.decode(decode_event(again.data))
     assert isinstance(task, StepScheduled)
     assert result.status == "completed"
+    assert [message.subject.split(".")[-1] for message in firsts] == ["timed_out"]
     assert again.time_ms < task.not_before_ms <= outcome.time_ms
 
 
 async def settled(bus: Bus) -> bool:
     """Tell whether the pool's consumer holds no task that is open or handed out."""
-    info = await bus.client.jetstream().consumer_info(RUNS, "pool_default~wordcount")
-    return info.num_pending == 0 and info.num_ack_pending == 0
+    info = await bus.client.jetstream().consumer_info(RUNS, pool_consumer("wordcount").name)
+    return (info.num_pending, info.num_ack_pending) == (0, 0)
 
 
 async def test_the_example_works_on_after_the_broker_was_killed(broker: Broker) -> None:

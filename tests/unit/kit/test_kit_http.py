@@ -90,7 +90,7 @@ async def test_metrics_are_shown(client: httpx.AsyncClient) -> None:
     answer = await client.get("/metrics")
 
     assert answer.status_code == 200
-    assert "segue_in_flight 0.0" in answer.text
+    assert 'segue_service_info{service="agents"' in answer.text
 
 
 async def test_probes_are_read_only(client: httpx.AsyncClient) -> None:

@@ -165,6 +165,14 @@ def test_a_password_in_an_address_is_masked(lines: Lines) -> None:
     assert lines.last()["reason"] == "no broker at nats://me:[redacted]@broker:4222"
 
 
+def test_a_token_in_an_address_is_masked_and_a_port_is_not(lines: Lines) -> None:
+    """What stands alone before the `@` is a token."""
+    structlog.get_logger().info("up", url="http://127.0.0.1:8080", bus="nats://hunter2@broker")
+
+    line = lines.last()
+    assert (line["url"], line["bus"]) == ("http://127.0.0.1:8080", "nats://[redacted]@broker")
+
+
 def test_a_traceback_is_written_masked_and_without_variables(lines: Lines) -> None:
     """A traceback tells where, not what."""
     try:

@@ -13,6 +13,7 @@ import pytest
 from segue_shared.bus import Bus
 from segue_shared.errors import BusUnavailableError
 from segue_shared.http import ASGIApp, Message, Receive, Send
+from segue_shared.observer import UNOBSERVED, Observer
 from segue_shared.process import Process
 from segue_shared.runtime import Plan, Requires, Runtime, State, Vocabulary
 from segue_shared.settings import ServiceSettings
@@ -94,6 +95,7 @@ class Stage:
         self.drain_s = 5.0
         self.port = 0
         self.process: Process[ServiceSettings, FakeService] | None = None
+        self.observer: Observer = UNOBSERVED
 
     def build(self, settings: ServiceSettings, runtime: Runtime) -> FakeService:
         """Make the service."""
@@ -102,8 +104,9 @@ class Stage:
         self.prepare(self.service)
         return self.service
 
-    async def connect(self, name: str, settings: ServiceSettings) -> Bus:
+    async def connect(self, name: str, settings: ServiceSettings, observer: Observer) -> Bus:
         """Connect when told to."""
+        self.observer = observer
         await self.connects.wait()
         self.journal.append(f"{name} connected")
         return self.bus
@@ -192,6 +195,17 @@ async def test_probes_answer_before_there_is_a_broker(stage: Stage) -> None:
 
     assert ready.status_code == 503
     assert ready.json()["problems"]["phase"] == "connecting to the broker"
+
+
+async def test_what_the_bus_does_shows_in_the_metrics_of_its_process(stage: Stage) -> None:
+    """The connection is made with the process's own metrics as its observer."""
+    async with running(stage):
+        await until(stage.ready_file.exists)
+        stage.observer.published("any", "refused")
+
+        shown = (await stage.answer("/metrics")).text
+
+    assert 'segue_published_total{result="refused",subject="<any>"} 1.0' in shown
 
 
 async def test_a_process_that_waits_for_the_broker_stops_when_told(stage: Stage) -> None:
