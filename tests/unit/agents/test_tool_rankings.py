@@ -2,6 +2,8 @@
 
 from textwrap import dedent
 
+import pytest
+
 from segue_agents.core.churn import Churn, History, read_churn
 from segue_agents.core.complexity import Block, Measured, complexity_metrics, judge_complexity
 from segue_agents.core.hotspots import MeasuredFunction, rank_files, rank_functions, score
@@ -11,6 +13,7 @@ from segue_agents.core.outlines import (
     judge_outline,
     line_of,
     outline_metrics,
+    parts,
     python_entries,
 )
 from segue_agents.core.python_source import parse
@@ -113,6 +116,20 @@ def test_one_commit_is_singular() -> None:
     assert "1 commit (+1/-0 lines)" in found.message
 
 
+@pytest.mark.timeout(10)
+def test_a_package_at_the_root_is_a_part_of_its_own() -> None:
+    """A tree whose top folder is itself a package has an end, and its parts have names."""
+    named = parts(["__init__.py", "a.py", "pkg/__init__.py", "pkg/b.py", "other/c.py"])
+
+    assert named == {
+        "__init__.py": ".",
+        "a.py": ".",
+        "pkg/__init__.py": ".",
+        "pkg/b.py": ".",
+        "other/c.py": "other",
+    }
+
+
 def test_an_outline_sums_parts_and_languages() -> None:
     """A package is one part, a folder of scripts another; data is none."""
     files = {
@@ -124,8 +141,8 @@ def test_an_outline_sums_parts_and_languages() -> None:
         "notes.txt": FileOutline(lines=7),
     }
     found = judge_outline(files)
-    parts = {item.symbol: item.metric for item in found if item.rule == "part"}
-    assert parts == {"pkg": 1503.0, "web": 40.0, ".": 5.0}
+    sizes = {item.symbol: item.metric for item in found if item.rule == "part"}
+    assert sizes == {"pkg": 1503.0, "web": 40.0, ".": 5.0}
     assert [item.file for item in found if item.rule == "large-file"] == ["pkg/sub/a.py"]
     assert outline_metrics(files) == {
         "files": 6,

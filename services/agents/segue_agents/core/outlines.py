@@ -104,9 +104,9 @@ def _part(file: str, packages: set[str]) -> str:
     folder = dirname(file)
     if folder not in packages:
         return file.partition("/")[0] if folder else "."
-    while dirname(folder) in packages:
+    while folder and dirname(folder) in packages:
         folder = dirname(folder)
-    return folder
+    return folder or "."
 
 
 def _parts(files: Mapping[str, FileOutline]) -> Iterator[Finding]:

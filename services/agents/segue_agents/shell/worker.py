@@ -39,7 +39,7 @@ class Worker:
 
     Args:
         equipment: What attempts are carried out with.
-        runtime: Clock, ids, metrics, and who this process is.
+        runtime: Clock, ids, and who this process is.
         publisher: How outcomes reach the bus.
         journal: Where it is seen whether a task is still wanted.
         cancellations: Hints that it is not.
