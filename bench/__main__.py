@@ -9,6 +9,7 @@ import msgspec
 
 from bench.engine import chain_of_five
 from bench.frame import Benchmark, Figure, table
+from segue_shared import logs
 
 BENCHMARKS: Final[dict[str, Benchmark]] = {"engine": chain_of_five}
 
@@ -22,6 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if unknown := set(options.names) - set(BENCHMARKS):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there is {', '.join(BENCHMARKS)}")
+    logs.configure("error", service="bench", instance="bench", stream=sys.stderr)
     figures: list[Figure] = []
     for name in options.names or BENCHMARKS:
         found = asyncio.run(BENCHMARKS[name](options.quick))

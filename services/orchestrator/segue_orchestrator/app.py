@@ -82,7 +82,8 @@ def build(settings: Settings, runtime: Runtime) -> Orchestrator:
     journal, payloads = Journal(bus, topology.RUNS), Payloads(bus, topology.PAYLOADS)
     definitions = Definitions(KeyValue(bus, topology.WORKFLOWS))
     loader = Loader(journal, definitions, payloads, Outputs(journal, payloads))
-    pools, timers = Pools(bus, ack_wait_s=settings.ack_wait_s), Timers(bus, clock)
+    pools = Pools(bus, clock, ack_wait_s=settings.ack_wait_s)
+    timers = Timers(bus, clock)
     dead = DeadLetters(bus, service=NAME, clock=clock, framer=dead_letter)
     admission = Admission(
         bus,

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 from support.wait import until
-from support.worker import worker
+from support.worker import ensure_pool, worker
 
 from segue_contracts.envelope import decode_event
 from segue_contracts.payload import PayloadRef, Value
@@ -348,6 +348,20 @@ async def test_an_outcome_that_does_not_decode_counts_as_failed(bus: Bus, pool: 
 
     assert end.status == "completed"
     assert "step.a.2.outcome.completed" in await story(bus, run)
+
+
+@pytest.mark.usefixtures("orchestrator")
+async def test_a_pool_whose_consumer_was_deleted_gets_it_again(bus: Bus, pool: str) -> None:
+    """Asking for a pool makes what is missing, however often it was made before."""
+    ready = await ensure_pool(bus, pool)
+    name = f"{ready.stream}.{ready.consumer}"
+    await bus.request(f"$JS.API.CONSUMER.DELETE.{name}", b"")
+
+    again = await ensure_pool(bus, pool)
+
+    assert again == ready
+    info = msgspec.json.decode(await bus.request(f"$JS.API.CONSUMER.INFO.{name}", b""))
+    assert "error" not in info
 
 
 @pytest.mark.usefixtures("orchestrator")

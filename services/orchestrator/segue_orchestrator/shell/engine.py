@@ -153,7 +153,7 @@ class Engine:
 
     async def _store_one(self, state: RunState, effect: Durable) -> None:
         if isinstance(effect, Dispatch):
-            await self._pools.ensure(effect.step.pool, state.namespace)
+            await self._pools.ready(effect.step.pool, state.namespace)
         value = value_of(effect)
         fact = fact_of(effect, state, await self._payloads.wrap(value) if value else Value())
         data = frame(
