@@ -9,7 +9,16 @@ import pytest
 from segue_contracts.v1.topology import topology
 from segue_shared.bootstrap import apply
 from segue_shared.bus import Bus
-from segue_testing.broker import Broker, running_broker
+from segue_testing.broker import Broker, broker_choice, running_broker
+from segue_testing.choice import BrokerChoiceError
+
+
+def pytest_report_header() -> str:
+    """Say which nats-server the tests use, and why."""
+    try:
+        return f"broker: {broker_choice()}"
+    except BrokerChoiceError as error:
+        raise pytest.UsageError(str(error)) from error
 
 
 async def _apply_topology(url: str) -> None:

@@ -23,7 +23,11 @@ from segue_shared.errors import (
     TimedOutError,
     TooLargeError,
 )
+from segue_shared.masking import masked
+from segue_shared.observer import UNOBSERVED, Observer
 from segue_shared.replies import ReplyBox, violated_subject
+from segue_shared.tracing import current, inject
+from segue_shared.wire import settle
 
 T = TypeVar("T")
 Handler = Callable[[Msg], Awaitable[None]]
@@ -31,6 +35,7 @@ Handler = Callable[[Msg], Awaitable[None]]
 _log = structlog.get_logger()
 
 _ACK_TIMEOUT_S: Final = 5.0
+_SETTLE_S: Final = 2
 _RETRY_DELAYS_S: Final = (0.01, 0.05, 0.2, 0.5, 1.0)
 _PENDING_BYTES: Final = 32 * 1024 * 1024
 _WRONG_LAST_SEQUENCE: Final = 10071
@@ -66,11 +71,12 @@ _reply_decoder = msgspec.json.Decoder(Reply)
 class Bus:
     """One connection to the broker, which comes back by itself whenever it is lost."""
 
-    def __init__(self) -> None:
+    def __init__(self, observer: Observer = UNOBSERVED) -> None:
         self.client: Final = Client()
-        self.violations = 0
-        """Permission violations seen on this connection."""
+        self.observer: Final = observer
+        """Who is told of what happens on this connection; loops on it tell the same one."""
         self._up = asyncio.Event()
+        self._closing = False
         self._on_reconnect: list[Callable[[], None]] = []
         self._box: ReplyBox | None = None
         self._again: Callable[[], Awaitable[Bus]] | None = None
@@ -84,6 +90,7 @@ class Bus:
         nkey_seed_file: str | None = None,
         inbox_prefix: str = "",
         max_wait_s: float | None = None,
+        observer: Observer = UNOBSERVED,
     ) -> "Bus":
         """Connect, and stay connected for ever.
 
@@ -93,44 +100,48 @@ class Bus:
             nkey_seed_file: File with the user's NKey seed; none for an open broker.
             inbox_prefix: Where answers arrive, when permissions prescribe it.
             max_wait_s: How long to wait for the first connection; None waits for ever.
+            observer: Who counts; nobody by default.
 
         Raises:
             BusUnavailableError: No broker answered in `max_wait_s`.
         """
-        bus = cls()
+        bus = cls(observer)
         bus._again = partial(
-            cls.connect, url, name=name, nkey_seed_file=nkey_seed_file, inbox_prefix=inbox_prefix
+            cls.connect,
+            url,
+            name=name,
+            nkey_seed_file=nkey_seed_file,
+            inbox_prefix=inbox_prefix,
+            observer=observer,
         )
+        user = {"nkeys_seed": nkey_seed_file, "inbox_prefix": inbox_prefix}
+        try:
+            async with asyncio.timeout(max_wait_s):
+                await bus._open(url, name=name, **{key: text for key, text in user.items() if text})
+        except (TimeoutError, OSError, nats.errors.Error) as error:
+            raise BusUnavailableError(f"no broker answers at {masked(url)}") from error
+        return bus
+
+    async def _open(self, url: str, **user: Any) -> None:
         options: dict[str, Any] = {
-            "servers": url.split(","),
-            "name": name,
             "max_reconnect_attempts": -1,
             "reconnect_time_wait": 0.25,
             "connect_timeout": 2,
             "ping_interval": 10,
             "pending_size": _PENDING_BYTES,
-            "error_cb": bus._on_error,
-            "disconnected_cb": bus._on_disconnected,
-            "reconnected_cb": bus._on_reconnected,
+            "error_cb": self._on_error,
+            "disconnected_cb": self._on_disconnected,
+            "reconnected_cb": self._on_reconnected,
         }
-        if nkey_seed_file:
-            options["nkeys_seed"] = nkey_seed_file
-        if inbox_prefix:
-            options["inbox_prefix"] = inbox_prefix
-        try:
-            async with asyncio.timeout(max_wait_s):
-                await bus.client.connect(**options)
-        except (TimeoutError, OSError, nats.errors.Error) as error:
-            raise BusUnavailableError(f"no broker answers at {url}") from error
-        bus._box = ReplyBox(bus.client)
-        await bus._box.open()
-        bus._up.set()
-        return bus
+        await self.client.connect(url.split(","), **options, **user)
+        self._box = ReplyBox(self.client)
+        await self._box.open()
+        self._up.set()
 
     @property
     def connected(self) -> bool:
         """Whether the broker is reachable now."""
-        return self._up.is_set() and self.client.is_connected
+        return self._up.is_set() and not self._closing and self.client.is_connected
 
     def on_reconnect(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call back after each reconnect; returns a function that ends it."""
@@ -144,8 +155,14 @@ class Bus:
         return await self._again()
 
     async def wait_connected(self) -> None:
-        """Wait until the broker is reachable."""
+        """Wait until the broker is reachable.
+
+        Raises:
+            BusUnavailableError: The bus was closed, so that it never will be.
+        """
         await self._up.wait()
+        if self._closing:
+            raise BusUnavailableError("the bus is closed")
 
     async def publish(
         self, subject: str, data: bytes, *, headers: Mapping[str, str] | None = None
@@ -162,7 +179,14 @@ class Bus:
             raise _translated(error, subject) from error
 
     async def subscribe(self, subject: str, handler: Handler, *, queue: str = "") -> Subscription:
-        """Receive plain messages; a handler's errors are logged and never end the subscription."""
+        """Receive plain messages, all that are sent once this has returned.
+
+        A handler's errors are logged and never end the subscription. While the broker is away this
+        waits for it.
+
+        Raises:
+            BusUnavailableError: The bus is closed.
+        """
 
         async def guarded(message: Msg) -> None:
             try:
@@ -170,9 +194,23 @@ class Bus:
             except Exception:  # noqa: BLE001 - a handler must not end its subscription; it is logged
                 _log.exception("handler_failed", pattern=subject)
 
-        return await self.client.subscribe(
-            subject, queue=queue, cb=guarded, pending_msgs_limit=-1, pending_bytes_limit=-1
-        )
+        try:
+            subscription = await self.client.subscribe(
+                subject, queue=queue, cb=guarded, pending_msgs_limit=-1, pending_bytes_limit=-1
+            )
+            await self._settle()
+        except nats.errors.Error as error:
+            raise _translated(error, subject) from error
+        return subscription
+
+    async def _settle(self) -> None:
+        """Return once the broker has done what was asked of it; what it forgot is asked anew."""
+        while True:
+            await self.wait_connected()
+            try:
+                return await settle(self.client, timeout_s=_SETTLE_S)
+            except nats.errors.FlushTimeoutError:
+                _log.info("bus_not_settled")
 
     async def exchange(
         self,
@@ -207,7 +245,7 @@ class Bus:
     async def call(
         self, subject: str, request: object, result: type[T], *, timeout_s: float = 5
     ) -> T:
-        """Send a command and return its typed result.
+        """Send a command, with the current span as its parent, and return its typed result.
 
         Raises:
             RefusedError: The service refused; the error carries the typed refusal.
@@ -215,9 +253,11 @@ class Bus:
             TimedOutError: No answer in `timeout_s` seconds.
             BusUnavailableError: No service listens.
         """
-        answer = await self.request(subject, encode(request), timeout_s=timeout_s)
+        answers = await self.exchange(
+            subject, encode(request), timeout_s=timeout_s, headers=inject(current()) or None
+        )
         try:
-            reply = _reply_decoder.decode(answer)
+            reply = _reply_decoder.decode(answers[0].data)
             if isinstance(reply.refused, msgspec.UnsetType):
                 if isinstance(reply.result, msgspec.UnsetType):
                     raise InvalidMessageError(f"{subject} answered with neither result nor refusal")
@@ -241,6 +281,7 @@ class Bus:
             PermissionDeniedError: This user may not publish there.
             TooLargeError: The broker will never take it.
             PermanentError: The broker refuses it for another lasting reason.
+            BusUnavailableError: The bus was closed meanwhile.
         """
         headers = {"Nats-Expected-Last-Subject-Sequence": "0"}
         if guard:
@@ -257,12 +298,26 @@ class Bus:
         """Publish until the stream has taken or refused the message; see `create`."""
         tries = 0
         while True:
-            await self._up.wait()
-            stored = await self._try_store(subject, data, headers)
+            await self.wait_connected()
+            stored = await self._observed_try(subject, data, headers)
             if stored is not None:
                 return stored
             await asyncio.sleep(_RETRY_DELAYS_S[min(tries, len(_RETRY_DELAYS_S) - 1)])
             tries += 1
+
+    async def _observed_try(
+        self, subject: str, data: bytes, headers: dict[str, str] | None
+    ) -> Stored | None:
+        try:
+            stored = await self._try_store(subject, data, headers)
+        except PermanentError:
+            self.observer.published(subject, "refused")
+            raise
+        if stored is None:
+            self.observer.published(subject, "unknown")
+        else:
+            self.observer.published(subject, "stored" if stored.created else "refused")
+        return stored
 
     async def _try_store(
         self, subject: str, data: bytes, headers: dict[str, str] | None
@@ -279,7 +334,7 @@ class Bus:
 
     async def drain(self) -> None:
         """Let subscriptions finish, flush, and close."""
-        self._up.clear()
+        self._begin_closing()
         try:
             async with asyncio.timeout(5):
                 await self.client.drain()
@@ -288,22 +343,28 @@ class Bus:
 
     async def close(self) -> None:
         """Close at once."""
-        self._up.clear()
+        self._begin_closing()
         await self.client.close()
+
+    def _begin_closing(self) -> None:
+        self._closing = True
+        self._up.set()  # whoever waits for the broker hears that it will not come
 
     async def _on_error(self, error: Exception) -> None:
         denied = violated_subject(error)
-        if denied is None:
-            _log.warning("bus_error", error=str(error) or type(error).__name__)
+        if denied is not None:
+            self.observer.violation()
+            _log.error("permission_violation", subject=denied)
+            if self._box is not None:
+                self._box.deny(denied)
             return
-        self.violations += 1
-        _log.error("permission_violation", subject=denied)
-        if self._box is not None:
-            self._box.deny(denied)
+        level = "info" if self._closing else "warning"
+        getattr(_log, level)("bus_error", error=masked(str(error) or type(error).__name__))
 
     async def _on_disconnected(self) -> None:
-        self._up.clear()
-        _log.warning("bus_disconnected")
+        if not self._closing:
+            self._up.clear()
+            _log.warning("bus_disconnected")
 
     async def _on_reconnected(self) -> None:
         self._up.set()

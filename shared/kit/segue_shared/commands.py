@@ -7,6 +7,7 @@ call is refused at once, so that no queue grows and one slow command never silen
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -16,16 +17,15 @@ from faststream.nats import NatsBroker, NatsMessage
 from faststream.nats.security import NatsNKey
 from faststream.nats.subscriber.usecases import CoreSubscriber
 from msgspec import Raw
-from nats.aio.client import Client
-from nats.aio.subscription import Subscription
 
 from segue_contracts.envelope import encode
 from segue_contracts.reply import Refused, Reply
-from segue_shared import refusals
+from segue_shared import refusals, wire
 from segue_shared.errors import SegueError
+from segue_shared.masking import masked
 from segue_shared.replies import violated_subject
 from segue_shared.runtime import Runtime
-from segue_shared.tracing import TraceContext, extract
+from segue_shared.tracing import TraceContext, extract, fail, span
 
 CONCURRENCY: Final = 256
 """Calls of one command that run at once, unless it says otherwise."""
@@ -70,7 +70,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     """The call's headers."""
     trace: TraceContext | None = None
-    """The caller's place in its trace."""
+    """The span in which the call is answered, a child of the caller's."""
 
 
 Handler = Callable[[Any, Context], Awaitable[object]]
@@ -87,12 +87,10 @@ class CommandServer:
         self._runtime = runtime
         self._concurrency = concurrency
         self._service = runtime.metrics.service
-        self._violations = 0
         self._stopping = False
         self._calls: set[asyncio.Task[None]] = set()
         self._broker = self._make_broker()
         self._subscribers: list[CoreSubscriber] = []
-        runtime.metrics.count_violations(lambda: self._violations)
         runtime.health.add("commands", self._check)
 
     @property
@@ -137,9 +135,9 @@ class CommandServer:
         """Connect, and return once the broker sends calls here."""
         await self._broker.start()
         try:
-            await _settle(self._broker.connection)
+            await wire.settle(self._broker.connection)
         except nats.errors.Error as error:
-            _log.warning("commands_bus_error", error=str(error) or type(error).__name__)
+            _log.warning("commands_bus_error", error=_told(error))
 
     async def stop(self) -> None:
         """Leave the queue group, answer what has arrived within `drain_s`, and disconnect."""
@@ -164,16 +162,16 @@ class CommandServer:
             subscriber.subscription = None
         try:
             async with asyncio.timeout(self._runtime.settings.drain_s):
-                await asyncio.gather(*(_drain(sub) for _, sub in left if sub is not None))
+                await asyncio.gather(*(wire.end(sub) for _, sub in left if sub is not None))
         except (nats.errors.Error, TimeoutError) as error:
-            _log.warning("commands_not_drained", reason=str(error) or type(error).__name__)
+            _log.warning("commands_not_drained", reason=_told(error))
 
     async def _disconnect(self) -> None:
         connection = self._broker.connection
         try:
             await self._broker.stop()
         except (nats.errors.Error, TimeoutError) as error:
-            _log.warning("commands_not_drained", reason=str(error) or type(error).__name__)
+            _log.warning("commands_not_drained", reason=_told(error))
             await connection.close()
 
     def _accept(self, endpoint: "Endpoint", message: NatsMessage) -> None:
@@ -200,7 +198,7 @@ class CommandServer:
         try:
             await self._broker.publish(reply, to, headers=_CONTENT_TYPE)
         except nats.errors.Error as error:
-            _log.warning("reply_lost", command=endpoint.name, reason=str(error))
+            _log.warning("reply_lost", command=endpoint.name, reason=_told(error))
             self._runtime.metrics.published(endpoint.subject, "failed")
         else:
             self._runtime.metrics.published(endpoint.subject, "sent")
@@ -230,9 +228,9 @@ class CommandServer:
     async def _on_error(self, error: Exception) -> None:
         denied = violated_subject(error)
         if denied is None:
-            _log.warning("commands_bus_error", error=str(error) or type(error).__name__)
+            _log.warning("commands_bus_error", error=_told(error))
             return
-        self._violations += 1
+        self._runtime.metrics.violation()
         _log.error("permission_violation", subject=denied)
 
     async def _on_disconnected(self) -> None:
@@ -261,6 +259,11 @@ class Endpoint:
         """How the command is called in messages to people."""
         self.subject: Final = subject
         """Where it is asked."""
+        self._attributes = {
+            "rpc.system": "nats",
+            "rpc.service": command.service,
+            "rpc.method": command.verb,
+        }
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(command.request)
         self._result = command.result
         self._handler = handler
@@ -284,10 +287,22 @@ class Endpoint:
             request = self._decoder.decode(data or b"{}")
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             return _refused(refusals.undecodable(self.name, error))
-        context = self._context(subject, headers)
-        trace = {} if context.trace is None else {"trace_id": context.trace.trace_id}
-        with structlog.contextvars.bound_contextvars(command=self.name, **trace):
-            return await self._handle(request, context)
+        with (
+            self._span(headers) as trace,
+            structlog.contextvars.bound_contextvars(command=self.name, trace_id=trace.trace_id),
+        ):
+            return await self._handle(request, self._context(subject, headers, trace))
+
+    def _span(self, headers: Mapping[str, str]) -> AbstractContextManager[TraceContext]:
+        """Return the span in which a call is answered, a child of the caller's."""
+        return span(
+            self.name,
+            ids=self._runtime.ids,
+            parent=extract(headers),
+            serves=True,
+            attributes=self._attributes,
+            tracer=self._runtime.tracer,
+        )
 
     async def _handle(self, request: object, context: Context) -> bytes:
         try:
@@ -299,19 +314,23 @@ class Endpoint:
             return self._refuse(refusals.refusal_of(error))
         except Exception:  # noqa: BLE001 - the caller gets a refusal, the log the traceback
             _log.exception("command_failed")
+            fail("unexpected error")
             return _refused(refusals.unexpected(self.name, self._runtime.settings.instance))
 
     def _refuse(self, refused: Refused) -> bytes:
-        level = "warning" if refused.code == "internal" else "debug"
+        is_ours = refused.code == "internal"
+        level = "warning" if is_ours else "debug"
         getattr(_log, level)("command_refused", code=refused.code, reason=refused.message)
+        if is_ours:
+            fail(refused.code)
         return _refused(refused)
 
-    def _context(self, subject: str, headers: Mapping[str, str]) -> Context:
+    def _context(self, subject: str, headers: Mapping[str, str], trace: TraceContext) -> Context:
         return Context(
             subject=subject,
             namespace=_namespace(self.subject, subject) or self._runtime.settings.namespace,
             headers=headers,
-            trace=extract(headers),
+            trace=trace,
         )
 
 
@@ -330,26 +349,8 @@ async def _undecoded(message: NatsMessage) -> NatsMessage:
     return message
 
 
-async def _drain(subscription: Subscription) -> None:
-    """End a subscription without losing a message.
-
-    nats-py's own drain lets its PING overtake the UNSUB, so that what the broker sends between the
-    two is dropped; hence the UNSUB goes out first here, and the drain finds nothing new.
-    """
-    client: Client = subscription._conn  # noqa: SLF001 - no public way to send an UNSUB alone
-    await client._send_unsubscribe(subscription._id)  # noqa: SLF001 - see above
-    await _settle(client)
-    await subscription.drain()  # type: ignore[no-untyped-call] # nats-py leaves it bare
-
-
-async def _settle(client: Client) -> None:
-    """Return once the broker has done all that was asked of it.
-
-    nats-py writes the PING of a flush ahead of what waits in its buffer, so that only a second one
-    comes after it.
-    """
-    await client.flush()
-    await client.flush()
+def _told(error: Exception) -> str:
+    return masked(str(error) or type(error).__name__)
 
 
 async def _on_reconnected() -> None:

@@ -50,3 +50,4 @@ class DeadLetters:
         target, body = self._framer(message, time=rfc3339(self._clock.now_ms()))
         _log.warning("dead_letter", reason=reason, detail=detail, subject=delivery.subject)
         await self._bus.append(target, body)
+        self._bus.observer.dead_letter(reason)

@@ -12,7 +12,7 @@ from prometheus_client.exposition import choose_encoder
 
 from segue_shared.delivery import Delivery
 from segue_shared.observer import PublishResult
-from segue_shared.series import AllSeries, Handling, Series
+from segue_shared.series import AllSeries, BatchHandling, Handling
 
 
 def no_template(_subject: str) -> str:
@@ -48,11 +48,17 @@ class Metrics:
             subject: Where it was published.
             delivered: How often it has been handed out, this time included.
         """
-        return Handling((self._received(subject, delivered),))
+        series = self._series.of(subject)
+        if delivered > 1:
+            series.again += 1
+        return Handling(series)
 
-    def batch(self, deliveries: Sequence[Delivery]) -> Handling:
+    def batch(self, deliveries: Sequence[Delivery]) -> BatchHandling:
         """Count messages that are handled together; each takes as long as the block."""
-        return Handling(tuple(self._received(d.subject, d.delivered) for d in deliveries))
+        series = [self._series.of(delivery.subject) for delivery in deliveries]
+        for one, delivery in zip(series, deliveries, strict=True):
+            one.again += delivery.delivered > 1
+        return BatchHandling(series)
 
     def published(self, subject: str, result: PublishResult) -> None:
         """Count a publish and what became of it."""
@@ -75,9 +81,3 @@ class Metrics:
         """
         encode, content_type = choose_encoder(accept)
         return encode(self.registry), content_type
-
-    def _received(self, subject: str, delivered: int) -> Series:
-        series = self._series.of(subject)
-        if delivered > 1:
-            series.again += 1
-        return series

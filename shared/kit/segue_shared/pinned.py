@@ -9,13 +9,14 @@ owner drops what it knows, acknowledges nothing, and has the consumer reset firs
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+import msgspec
 import structlog
 from nats.aio.msg import Msg
 
 from segue_shared.bus import Bus
 from segue_shared.clock import Clock
 from segue_shared.delivery import Delivery, ack, delivery_of
-from segue_shared.errors import TransientError
+from segue_shared.errors import SegueError, TransientError
 from segue_shared.puller import Puller
 
 _log = structlog.get_logger()
@@ -26,6 +27,14 @@ _RETRY_S: Final = (0.05, 0.2, 1.0, 5.0)
 
 OnBatch = Callable[[list[Delivery]], Awaitable[None]]
 """Handles deliveries in order; once it returns, all of them are acknowledged."""
+
+
+class _Problem(msgspec.Struct, frozen=True):
+    description: str = ""
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    error: _Problem | None = None
 
 
 class PinnedConsumer:
@@ -49,16 +58,17 @@ class PinnedConsumer:
         self._on_batch = on_batch
         self._on_takeover = on_takeover
         self._failures = 0
+        self._failed_resets = 0
 
     @property
     def silent(self) -> int:
-        """Requests in a row that nobody answered."""
-        return self._puller.silent
+        """Requests in a row that no consumer answered as it should."""
+        return max(self._puller.silent, self._failed_resets)
 
     async def run(self) -> None:
         """Work until cancelled."""
-        await self._puller.open()
         try:
+            await self._puller.open()
             while True:
                 await self._turn()
         finally:
@@ -74,7 +84,8 @@ class PinnedConsumer:
             return
         deliveries = [delivery_of(message) for message in messages]
         try:
-            await self._on_batch(deliveries)
+            with self._bus.observer.batch(deliveries):
+                await self._on_batch(deliveries)
         except TransientError as error:
             await self._again(str(error))
         except Exception:  # noqa: BLE001 - logged, and the batch comes again
@@ -91,17 +102,35 @@ class PinnedConsumer:
 
     async def _again(self, reason: str) -> None:
         """Have the batch delivered again after a while, since `ack: all` cannot give one back."""
-        delay = _RETRY_S[min(self._failures, len(_RETRY_S) - 1)]
-        self._failures += 1
-        _log.warning("batch_again", consumer=self._name, reason=reason, delay_s=delay)
-        await self._clock.sleep(delay)
+        await self._wait("batch_again", reason)
         await self._reset(self._puller.pin)
 
     async def _reset(self, pin: str) -> None:
+        """Drop everything, have it delivered again, and only then work under the pin."""
         self._on_takeover()
         await self._puller.open()
-        await self._bus.request(f"$JS.API.CONSUMER.RESET.{self._name}", b"")
+        self._puller.pin = ""
+        # Without a reset no pin may be used: what follows it would settle what came before.
+        while problem := await self._reset_problem():
+            self._failed_resets += 1
+            await self._wait("reset_failed", problem)
+        self._failed_resets = 0
         self._puller.pin = pin
+
+    async def _reset_problem(self) -> str:
+        """Ask for a reset, and return why there was none."""
+        try:
+            answer = await self._bus.request(f"$JS.API.CONSUMER.RESET.{self._name}", b"")
+        except SegueError as error:
+            return str(error)
+        problem = msgspec.json.decode(answer, type=_Answer).error
+        return "" if problem is None else problem.description or "refused"
+
+    async def _wait(self, what: str, reason: str) -> None:
+        delay = _RETRY_S[min(self._failures, len(_RETRY_S) - 1)]
+        self._failures += 1
+        _log.warning(what, consumer=self._name, reason=reason, delay_s=delay)
+        await self._clock.sleep(delay)
 
 
 def _pin_of(messages: list[Msg]) -> str:

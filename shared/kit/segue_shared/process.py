@@ -21,12 +21,13 @@ from segue_shared.health import Health
 from segue_shared.http import HttpServer
 from segue_shared.ids import Ids, SystemIds
 from segue_shared.metrics import Metrics
+from segue_shared.observer import Observer
 from segue_shared.requirements import missing
 from segue_shared.runtime import Plan, Runtime, S, State, V
 from segue_shared.settings import ServiceSettings
 
-Connect = Callable[[str, ServiceSettings], Awaitable[Bus]]
-"""Connects a service of this name, however long it takes."""
+Connect = Callable[[str, ServiceSettings, Observer], Awaitable[Bus]]
+"""Connects a service of this name, however long it takes, with who counts what it does."""
 
 _log = structlog.get_logger()
 
@@ -36,13 +37,14 @@ _OVERRUN_S: Final = 2.0
 _MIN_HTTP_S: Final = 1.0
 
 
-async def connect(name: str, settings: ServiceSettings) -> Bus:
+async def connect(name: str, settings: ServiceSettings, observer: Observer) -> Bus:
     """Connect a service to the broker of its settings, however long it takes."""
     return await Bus.connect(
         settings.nats_url,
         name=f"{name} {settings.instance}",
         nkey_seed_file=settings.nkey_seed_file,
         inbox_prefix=settings.inbox_prefix,
+        observer=observer,
     )
 
 
@@ -114,8 +116,7 @@ class Process(Generic[S, V]):
         if plan.asgi is not None:
             self.http.expect_app()
         self._phase = "connecting to the broker"
-        bus = self._bus = await self._connect(plan.name, settings)
-        self._metrics.count_violations(lambda: bus.violations)
+        bus = self._bus = await self._connect(plan.name, settings, self._metrics)
         self._health.add("bus", lambda: None if bus.connected else "the broker is not reachable")
         await self._wait_for_requirements(bus)
         self._phase = "the service is starting"

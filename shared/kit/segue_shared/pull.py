@@ -72,6 +72,7 @@ class PullLoop:
         self._tasks: dict[asyncio.Task[None], Delivery] = {}
         self._free = asyncio.Event()
         self._runner: asyncio.Task[None] | None = None
+        self._stopped = False
 
     @property
     def in_flight(self) -> int:
@@ -80,15 +81,17 @@ class PullLoop:
 
     @property
     def silent(self) -> int:
-        """Requests in a row that nobody answered."""
+        """Requests in a row that no consumer answered."""
         return self._puller.silent
 
     async def run(self) -> None:
-        """Work until `stop` is called or this is cancelled."""
+        """Work until `stop` is called or this is cancelled; once stopped, return at once."""
+        if self._stopped:
+            return
         self._runner = asyncio.current_task()
-        await self._puller.open()
         try:
-            while True:
+            await self._puller.open()
+            while not self._stopped:
                 await self._fill()
         finally:
             await self._puller.close()
@@ -105,11 +108,16 @@ class PullLoop:
             task.add_done_callback(self._forget)
 
     def _forget(self, task: asyncio.Task[None]) -> None:
-        self._heartbeat.forget(self._tasks.pop(task).reply)
+        delivery = self._tasks.pop(task)
+        self._heartbeat.forget(delivery.reply)
         self._free.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # Nobody asks for more time now, so the broker hands it out again after the ack wait.
+            _log.error("task_not_settled", subject=delivery.subject, exc_info=error)
 
     async def stop(self, drain_s: float) -> None:
         """Take nothing new, let what runs finish for `drain_s` seconds, give the rest back."""
+        self._stopped = True
         if self._runner is not None:
             self._runner.cancel()
             await asyncio.wait([self._runner])
@@ -120,15 +128,16 @@ class PullLoop:
             task.cancel()
         if left:
             await asyncio.wait(tuple(left))
-        self._heartbeat.stop()
+        await asyncio.to_thread(self._heartbeat.stop)
 
     async def _work(self, delivery: Delivery) -> None:
-        try:
-            verdict = await self._judge(delivery)
-        except asyncio.CancelledError:
-            await nak(self._bus.client, delivery, 0)
-            raise
-        await self._settle(delivery, verdict)
+        with self._bus.observer.message(delivery.subject, delivered=delivery.delivered):
+            try:
+                verdict = await self._judge(delivery)
+            except asyncio.CancelledError:
+                await nak(self._bus.client, delivery, 0)
+                raise
+            await self._settle(delivery, verdict)
 
     async def _judge(self, delivery: Delivery) -> Verdict:
         """Run the handler, and turn its error into what shall become of the task."""

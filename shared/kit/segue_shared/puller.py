@@ -1,14 +1,18 @@
 """The puller: how are messages fetched from a durable consumer without ever stalling in silence?
 
 Pull requests are raw JetStream API calls (ADR-13, ADR-42): short, counted, asked again after a
-reconnect, and watched: when a request outlives its expiry with no word, it is taken for lost.
+reconnect, and watched: when a request outlives its expiry with no word, it is taken for lost. A
+consumer that is not there is asked again until it is.
 """
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 import msgspec
+import nats.errors
 import structlog
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
@@ -23,7 +27,8 @@ _GRACE_S: Final = 2.0
 _UNSERVED_DELAY_S: Final = 0.25
 _WRONG_PIN: Final = "423"
 _UNSERVED: Final = "503"
-_EXPIRED: Final = "408"
+_NORMAL: Final = frozenset({"404", "408"})
+"""Nothing is there now, or came before the request expired."""
 _LEFT: Final = "Nats-Pending-Messages"
 
 
@@ -40,15 +45,17 @@ class Puller:
         self._inbox = ""
         self._subscription: Subscription | None = None
         self._outstanding = 0
-        self._forget_reconnects = bus.on_reconnect(self._forget_requests)
+        self._forget_reconnects: Callable[[], None] | None = None
         self.pin = ""
         """The pin id that requests carry; set by the owner of a pinned consumer."""
         self.silent = 0
-        """Requests in a row that nobody answered; more than a few mean a stall."""
+        """Requests in a row that no consumer answered; more than a few mean a stall."""
 
     async def open(self) -> None:
         """Listen on a fresh inbox; what an older one still brings is dropped."""
         await self._unsubscribe()
+        if self._forget_reconnects is None:
+            self._forget_reconnects = self._bus.on_reconnect(self._forget_requests)
         self._queue.clear()
         self._outstanding = 0
         self._inbox = self._bus.client.new_inbox()
@@ -58,8 +65,11 @@ class Puller:
 
     async def close(self) -> None:
         """Stop listening."""
-        self._forget_reconnects()
-        await self._unsubscribe()
+        if self._forget_reconnects is not None:
+            self._forget_reconnects()
+            self._forget_reconnects = None
+        with suppress(nats.errors.ConnectionClosedError):  # then nothing is listened to anyway
+            await self._unsubscribe()
 
     async def next(self, wanted: int) -> list[Msg]:
         """Return the messages that are there, at most `wanted`; empty when none came in a while.
@@ -74,17 +84,18 @@ class Puller:
                 async with asyncio.timeout(EXPIRES_S + _GRACE_S):
                     await self._arrived.wait()
             except TimeoutError:
-                self._on_silence()
+                self._forget_requests()
+                self._on_silence("no answer")
         return await self._take(wanted)
 
     async def _take(self, wanted: int) -> list[Msg]:
         batch: list[Msg] = []
         while self._queue and len(batch) < wanted:
             message = self._queue.popleft()
-            self.silent = 0
             if status := status_of(message):
                 await self._on_status(status, message)
             else:
+                self.silent = 0
                 self._outstanding -= 1
                 batch.append(message)
         return batch
@@ -114,17 +125,21 @@ class Puller:
         self._outstanding -= int(headers.get(_LEFT, self._outstanding))
         if status == _WRONG_PIN:
             self.pin = ""
-        elif status == _UNSERVED:
-            self.silent += 1
+            self.silent = 0
+        elif status in _NORMAL:
+            self.silent = 0
+        else:
+            # Nobody serves the consumer, or it was deleted, moved or refuses: it may come back.
+            reason = headers.get("Description", "")
+            self._on_silence(reason or ("no such consumer" if status == _UNSERVED else status))
             await asyncio.sleep(_UNSERVED_DELAY_S)
-        elif status != _EXPIRED:
-            description = headers.get("Description", "")
-            _log.info("pull_ended", consumer=self._consumer, status=status, reason=description)
 
-    def _on_silence(self) -> None:
-        self._forget_requests()
+    def _on_silence(self, reason: str) -> None:
         self.silent += 1
-        _log.warning("pull_unanswered", consumer=self._consumer, times=self.silent)
+        if self.silent & (self.silent - 1) == 0:  # the first time, and ever more rarely
+            _log.warning(
+                "pull_unanswered", consumer=self._consumer, times=self.silent, reason=reason
+            )
 
     def _forget_requests(self) -> None:
         self._outstanding = 0

@@ -13,6 +13,7 @@ from segue_shared.http import ASGIApp
 from segue_shared.ids import Ids
 from segue_shared.metrics import Metrics, no_template
 from segue_shared.settings import ServiceSettings
+from segue_shared.tracing import Tracer
 
 State = Literal["ready", "draining"]
 
@@ -47,6 +48,8 @@ class Runtime:
     """Whether it is well; a service adds its own checks."""
     tasks: BackgroundTasks = field(default_factory=BackgroundTasks)
     """The loops that must not end."""
+    tracer: Tracer | None = None
+    """Who records spans; OpenTelemetry's own when none is named."""
 
     def spawn(
         self, work: Coroutine[Any, Any, Any], *, name: str, endless: bool = True

@@ -4,10 +4,10 @@ Every message passes here, so counts are plain numbers which are only turned int
 somebody reads them. They belong to one event loop; no lock guards them.
 """
 
-import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from itertools import accumulate
+from time import perf_counter
 from typing import Final
 
 from prometheus_client.core import (
@@ -16,12 +16,11 @@ from prometheus_client.core import (
     HistogramMetricFamily,
 )
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 from segue_shared.observer import PublishResult
 
 _BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-_LABELS: Final = (*(floatToGoString(bound) for bound in _BOUNDS_S), "+Inf")
+_LABELS: Final = (*(str(float(bound)) for bound in _BOUNDS_S), "+Inf")
 _MAX_KINDS: Final = 256
 _OTHER: Final = "<other>"
 
@@ -41,24 +40,44 @@ class Series:
 
 
 class Handling:
-    """Messages that are being handled for the length of a block."""
+    """A message that is being handled for the length of a block."""
 
     __slots__ = ("_began", "_series")
 
-    def __init__(self, series: tuple[Series, ...]) -> None:
+    def __init__(self, series: Series) -> None:
         self._series = series
-        self._began = 0.0
 
     def __enter__(self) -> None:
-        for series in self._series:
-            series.received += 1
-            series.in_flight += 1
-        self._began = time.perf_counter()
+        self._series.received += 1
+        self._series.in_flight += 1
+        self._began = perf_counter()
 
     def __exit__(self, *_error: object) -> None:
-        seconds = time.perf_counter() - self._began
+        seconds = perf_counter() - self._began
+        series = self._series
+        series.in_flight -= 1
+        series.seconds += seconds
+        series.spread[bisect_left(_BOUNDS_S, seconds)] += 1
+
+
+class BatchHandling:
+    """Messages that are handled together for the length of a block."""
+
+    __slots__ = ("_all", "_began")
+
+    def __init__(self, series: list[Series]) -> None:
+        self._all = series
+
+    def __enter__(self) -> None:
+        for series in self._all:
+            series.received += 1
+            series.in_flight += 1
+        self._began = perf_counter()
+
+    def __exit__(self, *_error: object) -> None:
+        seconds = perf_counter() - self._began
         place = bisect_left(_BOUNDS_S, seconds)
-        for series in self._series:
+        for series in self._all:
             series.in_flight -= 1
             series.seconds += seconds
             series.spread[place] += 1

@@ -10,7 +10,7 @@ from typing import Any, Final, NoReturn
 import structlog
 import uvloop
 
-from segue_shared import logs
+from segue_shared import logs, recording
 from segue_shared.http import ASGIApp
 from segue_shared.process import Process
 from segue_shared.runtime import (
@@ -71,6 +71,8 @@ def run(
         sys.stderr.writelines(f"{name}: {problem}\n" for problem in error.problems)
         return INVALID_SETTINGS
     logs.configure(values.log_level, service=name, instance=values.instance)
+    if values.otlp_endpoint:
+        recording.record(name, instance=values.instance)
     plan = Plan(
         name=name,
         settings=values,

@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic import AliasChoices, BeforeValidator, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
@@ -53,6 +53,14 @@ class ServiceSettings(BaseSettings):
     """Seconds that running work gets to finish after SIGTERM."""
     ack_wait_s: float = Field(default=30.0, gt=0)
     """Seconds after which the broker gives a silent worker's task to another."""
+    otlp_endpoint: str = Field(
+        default="",
+        repr=False,
+        validation_alias=AliasChoices(
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"
+        ),
+    )
+    """Where spans go; OpenTelemetry reads the variable itself, none are recorded without it."""
     ready_file: Path | None = None
     """Where a small JSON file tells process id and address once the service is ready."""
 

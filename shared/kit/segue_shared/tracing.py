@@ -1,15 +1,16 @@
 """Tracing: how does a trace go on from one service to the next?
 
 The W3C header `traceparent` is read and written here with no further library; spans are recorded
-only where OpenTelemetry is installed and its SDK set up, as its own launcher does.
+only where OpenTelemetry is installed and its SDK set up, as `recording` or its own launcher does.
 """
 
 import hashlib
 import importlib
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, Final
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -22,6 +23,9 @@ except ImportError:
 
 HEADER: Final = "traceparent"
 """The W3C Trace Context header; NATS headers carry it under the same name."""
+
+Attributes = Mapping[str, str | int | float | bool]
+"""Facts about a span; never payloads."""
 
 _SAMPLED: Final = 1
 _FORM: Final = re.compile(
@@ -67,17 +71,42 @@ def inject(
     return dict(headers or {}) | ({} if context is None else {HEADER: str(context)})
 
 
+class Tracer(Protocol):
+    """What records spans: OpenTelemetry's tracer, as far as it is used here."""
+
+    def start_as_current_span(
+        self,
+        name: str,
+        context: Any = None,
+        *,
+        kind: Any = ...,
+        attributes: Attributes | None = None,
+    ) -> AbstractContextManager[Any]:
+        """Begin a span that ends with the block."""
+        ...
+
+
+_default: Final[Tracer | None] = None if _otel is None else _otel.get_tracer("segue")
+_current: Final[ContextVar[TraceContext | None]] = ContextVar("segue_trace", default=None)
+
+
+def current() -> TraceContext | None:
+    """Return the span in which this code runs; None outside of any."""
+    if _otel is not None:
+        running = _otel.get_current_span()
+        if running.is_recording():
+            return _own(running.get_span_context())
+    return _current.get()
+
+
 def child(parent: TraceContext | None, ids: Ids) -> TraceContext:
     """Return the context of a new span below `parent`, or of a new trace when there is none."""
-    span_id = _digits(ids, 16)
+    # Spread a new id over hexadecimal digits of which at least one is not zero.
+    digits = hashlib.sha256(ids.unique().encode()).hexdigest()
+    span_id = f"{digits[:15]}1"
     if parent is None:
-        return TraceContext(_digits(ids, 32), span_id)
+        return TraceContext(f"{digits[16:47]}1", span_id)
     return TraceContext(parent.trace_id, span_id, parent.sampled)
-
-
-def _digits(ids: Ids, count: int) -> str:
-    """Spread a new id over hexadecimal digits of which at least one is not zero."""
-    return hashlib.sha256(ids.unique().encode()).hexdigest()[: count - 1] + "1"
 
 
 @contextmanager
@@ -86,23 +115,54 @@ def span(
     *,
     ids: Ids,
     parent: TraceContext | None = None,
-    attributes: Mapping[str, str | int | float | bool] | None = None,
+    serves: bool = False,
+    attributes: Attributes | None = None,
+    tracer: Tracer | None = None,
 ) -> Iterator[TraceContext]:
-    """Run a block as a span, and hand out the context to send along.
+    """Run a block as a span, the current one meanwhile, and hand out the context to send along.
 
     Args:
         name: What is done, few words and no ids.
         ids: Where the span's id comes from when OpenTelemetry records nothing.
         parent: The span that this one belongs to.
+        serves: Whether it answers somebody's request.
         attributes: Facts about it; never payloads.
+        tracer: Who records it; OpenTelemetry's own by default.
     """
-    if _otel is None:
-        yield child(parent, ids)
+    with _recorded(name, parent, serves, attributes, tracer or _default) as recorded:
+        context = recorded or child(parent, ids)
+        before = _current.set(context)
+        try:
+            yield context
+        finally:
+            _current.reset(before)
+
+
+def fail(reason: str) -> None:
+    """Mark the current span as failed, where spans are recorded."""
+    if _otel is not None:
+        _otel.get_current_span().set_status(_otel.StatusCode.ERROR, reason)
+
+
+@contextmanager
+def _recorded(
+    name: str,
+    parent: TraceContext | None,
+    serves: bool,  # noqa: FBT001 - passed on from `span`
+    attributes: Attributes | None,
+    tracer: Tracer | None,
+) -> Iterator[TraceContext | None]:
+    """Have a span recorded; None when nobody does."""
+    if tracer is None:
+        yield None
         return
+    kind = _otel.SpanKind.SERVER if serves else _otel.SpanKind.INTERNAL
     above = None if parent is None else _otel.set_span_in_context(_foreign(parent))
-    tracer = _otel.get_tracer("segue")
-    with tracer.start_as_current_span(name, context=above, attributes=attributes) as running:
-        yield _own(running.get_span_context()) if running.is_recording() else child(parent, ids)
+    with tracer.start_as_current_span(name, above, kind=kind, attributes=attributes) as running:
+        made = running.get_span_context()
+        # What records nothing passes the parent on; what is not sampled has a span all the same.
+        is_new = made.is_valid and (parent is None or made.span_id != int(parent.span_id, 16))
+        yield _own(made) if is_new else None
 
 
 def _foreign(parent: TraceContext) -> Any:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from segue_shared.process import Process
-from segue_shared.runtime import Plan, Requires, Runtime, Service
+from segue_shared.runtime import Plan, Requires, Runtime, Service, Vocabulary
 from segue_shared.settings import ServiceSettings
 
 S = TypeVar("S", bound=ServiceSettings)
@@ -15,7 +15,12 @@ V = TypeVar("V", bound=Service)
 
 @asynccontextmanager
 async def serving(
-    name: str, settings: S, build: Callable[[S, Runtime], V], *, requires: Requires
+    name: str,
+    settings: S,
+    build: Callable[[S, Runtime], V],
+    *,
+    requires: Requires | None = None,
+    vocabulary: Vocabulary | None = None,
 ) -> AsyncIterator[Process[S, V]]:
     """Run a service for the length of a block; it stops as after SIGTERM.
 
@@ -24,8 +29,16 @@ async def serving(
         settings: Its settings, with the broker's address.
         build: Its composition root.
         requires: What the broker must have.
+        vocabulary: What the contracts tell the kit.
     """
-    process = Process(Plan(name=name, settings=settings, build=build, requires=requires))
+    plan = Plan(
+        name=name,
+        settings=settings,
+        build=build,
+        requires=requires or Requires(),
+        vocabulary=vocabulary or Vocabulary(),
+    )
+    process = Process(plan)
     stop = asyncio.Event()
     running = asyncio.create_task(process.serve(stop))
     try:

@@ -1,11 +1,13 @@
 """The command server on a real broker: does it answer whatever else waits?"""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from opentelemetry import trace
 
 from segue_contracts.envelope import Message
 from segue_shared.bus import Bus
@@ -17,6 +19,7 @@ from segue_shared.ids import SystemIds
 from segue_shared.metrics import Metrics
 from segue_shared.runtime import Runtime
 from segue_shared.settings import ServiceSettings
+from segue_shared.tracing import TraceContext, Tracer, span
 from segue_testing.broker import Broker, running_broker
 
 
@@ -53,7 +56,7 @@ class Verb:
         return f"segue.v1.acme.cmd.greeter.{self.verb}"
 
 
-QUICK, SLOW = Verb("quick"), Verb("slow")
+QUICK, SLOW, TRACED = Verb("quick"), Verb("slow"), Verb("traced")
 
 
 @dataclass
@@ -64,6 +67,7 @@ class Greeter:
     name: str = "greeter-1"
     drain_s: float = 5.0
     inbox_prefix: str = ""
+    tracer: Tracer | None = None
     entered: int = 0
     leave: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -81,6 +85,7 @@ class Greeter:
             ids=SystemIds(),
             metrics=Metrics("greeter"),
             health=Health(),
+            tracer=self.tracer,
         )
         self.server = CommandServer(self.runtime)
         self.server.add(QUICK, QUICK.everywhere, self.quick)
@@ -263,6 +268,79 @@ async def test_a_server_that_never_started_can_be_stopped() -> None:
     await greeter.server.stop()
 
     assert greeter.runtime.health.ready() == {"commands": "commands are not answered yet"}
+
+
+class StubTracer:
+    """A tracer whose spans are numbered and keep their parent."""
+
+    def __init__(self) -> None:
+        self.begun: list[tuple[str, trace.SpanKind, trace.SpanContext, trace.SpanContext]] = []
+
+    @contextmanager
+    def start_as_current_span(
+        self,
+        name: str,
+        context: trace.Context | None = None,
+        *,
+        kind: trace.SpanKind = trace.SpanKind.INTERNAL,
+        attributes: object = None,
+    ) -> Iterator[trace.Span]:
+        """Begin a span that ends with the block."""
+        above = trace.get_current_span(context).get_span_context()
+        number = len(self.begun) + 1
+        own = trace.SpanContext(
+            above.trace_id or 0xABC, number, is_remote=False, trace_flags=trace.TraceFlags(1)
+        )
+        self.begun.append((name, kind, above, own))
+        with trace.use_span(trace.NonRecordingSpan(own)) as running:
+            yield running
+
+
+async def test_a_trace_travels_from_a_call_to_its_handler_and_on(broker: Broker, bus: Bus) -> None:
+    """Each service's span is a child of its caller's; the header carries it over the bus."""
+    tracer, ids = StubTracer(), SystemIds()
+    far, near = Greeter(broker.url, tracer=tracer), Verb("relay")
+    seen: list[TraceContext | None] = []
+
+    async def relay(request: Greet, context: Context) -> Greeting:
+        seen.append(context.trace)
+        return await bus.call(TRACED.subject, request, Greeting)
+
+    async def end(request: Greet, context: Context) -> Greeting:
+        seen.append(context.trace)
+        return Greeting(text=context.headers["traceparent"])
+
+    far.server.add(near, near.everywhere, relay)
+    far.server.add(TRACED, TRACED.everywhere, end)
+    await far.server.start()
+    with span("caller", ids=ids, tracer=tracer) as caller:
+        greeting = await bus.call(near.subject, Greet(), Greeting)
+    await far.server.stop()
+
+    names = [(name, kind, above.span_id) for name, kind, above, _ in tracer.begun]
+    assert names == [
+        ("caller", trace.SpanKind.INTERNAL, 0),
+        ("greeter.relay", trace.SpanKind.SERVER, 1),
+        ("greeter.traced", trace.SpanKind.SERVER, 2),
+    ]
+    assert seen == [TraceContext(caller.trace_id, f"{number:016x}") for number in (2, 3)]
+    assert greeting.text == f"00-{caller.trace_id}-{2:016x}-01"
+
+
+async def test_a_call_outside_of_any_span_carries_no_trace(broker: Broker, bus: Bus) -> None:
+    """The service that answers begins one."""
+    greeter, headers = Greeter(broker.url), list[Mapping[str, str]]()
+
+    async def look(request: Greet, context: Context) -> Greeting:
+        headers.append(context.headers)
+        return Greeting(text="")
+
+    greeter.server.add(TRACED, TRACED.everywhere, look)
+    await greeter.server.start()
+    await bus.call(TRACED.subject, Greet(), Greeting)
+    await greeter.server.stop()
+
+    assert headers == [{}]
 
 
 PERMISSIONS = """

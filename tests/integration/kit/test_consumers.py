@@ -2,11 +2,12 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 import msgspec
 import pytest
+import structlog.testing
 from support.wait import PATIENCE_S, until
 
 from segue_contracts.topology import Consumer
@@ -174,6 +175,25 @@ async def test_an_unexpected_error_gives_the_task_back(bus: Bus, tasks: Consumer
     assert attempts == [1, 2]
 
 
+async def test_a_letter_that_cannot_be_kept_is_logged_and_its_task_comes_again(
+    bus: Bus, tasks: Consumer
+) -> None:
+    """Nothing is settled that was not kept."""
+    deliveries: list[int] = []
+
+    async def handler(delivery: Delivery) -> Verdict:
+        deliveries.append(delivery.delivered)
+        return Dead("unhandled" if len(deliveries) > 1 else "no token", "cannot be")
+
+    await publish_tasks(bus, tasks, 1)
+    with structlog.testing.capture_logs() as logged:
+        async with working(bus, tasks, handler):
+            await settled(bus, tasks)
+
+    assert deliveries == [1, 2]
+    assert "task_not_settled" in [line["event"] for line in logged]
+
+
 @pytest.mark.parametrize("how", ["verdict", "error"])
 async def test_what_nobody_can_handle_goes_to_the_dead_letters(
     bus: Bus, tasks: Consumer, how: str
@@ -251,6 +271,32 @@ async def test_a_loop_goes_on_after_the_broker_was_killed(
     assert sorted(set(seen)) == [b"0", b"1", b"2"]
 
 
+async def test_a_loop_that_was_stopped_before_it_began_never_begins() -> None:
+    """A service whose start failed half-way is stopped as a whole; no connection is touched."""
+    bus = Bus()
+    letters = DeadLetters(bus, service="tests", clock=SystemClock(), framer=dead_letter)
+
+    async def handler(_delivery: Delivery) -> Verdict:
+        return Ack()
+
+    loop = PullLoop(
+        bus,
+        stream=RUNS,
+        consumer="pool_x",
+        handler=handler,
+        dead_letters=letters,
+        concurrency=1,
+        ack_wait_s=1,
+    )
+    running = asyncio.create_task(loop.run())
+
+    await loop.stop(0)
+    async with asyncio.timeout(PATIENCE_S):
+        await running
+        await loop.run()
+        await loop.stop(0)
+
+
 @pytest.fixture
 async def shard(bus: Bus) -> tuple[Consumer, str]:
     """A fresh pinned consumer over one run of this test alone, and the run's prefix."""
@@ -275,6 +321,7 @@ class Owner:
     def __init__(self, bus: Bus, consumer: Consumer, *, stuck_at: bytes = b"") -> None:
         self.seen: list[bytes] = []
         self.takeovers = 0
+        self.on_takeover: Callable[[], object] = lambda: None
         self.arrived = asyncio.Event()
         self._stuck_at = stuck_at
         self._loop = PinnedConsumer(
@@ -291,8 +338,14 @@ class Owner:
         """Own the consumer until cancelled."""
         await self._loop.run()
 
+    @property
+    def silent(self) -> int:
+        """Requests in a row that no consumer answered."""
+        return self._loop.silent
+
     def _on_takeover(self) -> None:
         self.takeovers += 1
+        self.on_takeover()
 
     async def _on_batch(self, deliveries: list[Delivery]) -> None:
         for delivery in deliveries:
@@ -358,3 +411,100 @@ async def test_a_batch_that_fails_comes_again(bus: Bus, shard: tuple[Consumer, s
 
     assert owner.seen == [b"0", b"1", b"2"]
     assert failures == 2
+
+
+async def test_an_owner_that_is_cancelled_while_it_takes_over_settles_nothing(
+    bus: Bus, broker: Broker, shard: tuple[Consumer, str]
+) -> None:
+    """The next one gets everything, in order."""
+    consumer, prefix = shard
+    other = await Bus.connect(broker.url, name="other", max_wait_s=10)
+    first, second = Owner(bus, consumer), Owner(other, consumer)
+    for number in range(3):
+        await bus.create(f"{prefix}.signal.{number}", str(number).encode())
+    dying = asyncio.create_task(first.run())
+    first.on_takeover = dying.cancel
+    async with asyncio.timeout(PATIENCE_S):
+        await asyncio.wait([dying])
+
+    taking_over = asyncio.create_task(second.run())
+    await second.until(b"2")
+    taking_over.cancel()
+
+    assert dying.cancelled()
+    assert first.seen == []
+    assert second.seen == [b"0", b"1", b"2"]
+    await other.close()
+
+
+class DeafBus(Bus):
+    """A connection on which resets are refused until it is told otherwise."""
+
+    def __init__(self, inner: Bus) -> None:
+        super().__init__()
+        self.inner = inner
+        self.client = inner.client  # type: ignore[misc] # the connection is the inner one's
+        self.deaf = True
+        self.refused = 0
+
+    async def wait_connected(self) -> None:
+        await self.inner.wait_connected()
+
+    async def request(self, subject: str, data: bytes, *, timeout_s: float = 5) -> bytes:
+        if self.deaf and ".RESET." in subject:
+            self.refused += 1
+            return b'{"error":{"code":503,"description":"JetStream is not ready"}}'
+        return await self.inner.request(subject, data, timeout_s=timeout_s)
+
+
+async def test_an_owner_works_only_once_its_consumer_was_reset(
+    bus: Bus, shard: tuple[Consumer, str]
+) -> None:
+    """A reset that is refused is asked for again, and shows as silence meanwhile."""
+    consumer, prefix = shard
+    deaf = DeafBus(bus)
+    owner = Owner(deaf, consumer)
+    running = asyncio.create_task(owner.run())
+    await bus.create(f"{prefix}.signal.0", b"0")
+
+    async def is_refused_twice() -> bool:
+        return deaf.refused >= 2 and owner.silent >= 2
+
+    await until(is_refused_twice)
+    before = list(owner.seen)
+    deaf.deaf = False
+    await owner.until(b"0")
+    running.cancel()
+
+    assert before == []
+    assert owner.seen == [b"0"]
+    assert owner.silent == 0
+
+
+async def test_an_owner_goes_on_after_its_consumer_was_made_again(
+    bus: Bus, shard: tuple[Consumer, str]
+) -> None:
+    """Meanwhile its silence grows; then everything comes again."""
+    consumer, prefix = shard
+    owner = Owner(bus, consumer)
+    running = asyncio.create_task(owner.run())
+    await bus.create(f"{prefix}.signal.0", b"0")
+    await owner.until(b"0")
+
+    async def is_silent() -> bool:
+        return owner.silent > 3
+
+    await delete(bus, consumer)
+    await until(is_silent)
+    await ensure_consumer(bus, consumer)
+    await bus.create(f"{prefix}.signal.1", b"1")
+    await owner.until(b"1")
+    running.cancel()
+
+    assert owner.silent == 0
+
+
+async def delete(bus: Bus, consumer: Consumer) -> None:
+    """Take a consumer away under its users."""
+    subject = f"$JS.API.CONSUMER.DELETE.{consumer.stream}.{consumer.name}"
+    assert msgspec.json.decode(await bus.request(subject, b""))["success"]

@@ -17,6 +17,7 @@ from segue_shared.health import Health
 from segue_shared.metrics import Metrics
 from segue_shared.runtime import Runtime
 from segue_shared.settings import ServiceSettings
+from segue_shared.tracing import TraceContext, current
 from segue_testing.fakes import FakeClock, FakeIds
 
 PATTERN = "segue.v1.*.cmd.greeter.greet"
@@ -192,6 +193,22 @@ async def test_a_handler_sees_headers_and_trace(ask: Ask) -> None:
     assert context.headers["x"] == "y"
     assert context.trace is not None
     assert context.trace.trace_id == trace
+    assert context.trace.span_id != span
+
+
+async def test_a_call_without_a_trace_begins_one(ask: Ask) -> None:
+    """Its handler's own calls go on with it."""
+    seen: list[TraceContext | None] = []
+
+    async def look(request: Greet, context: Context) -> Greeting:
+        seen.extend((context.trace, current()))
+        return Greeting(text="")
+
+    await ask(look)
+
+    assert isinstance(seen[0], TraceContext)
+    assert seen[0] == seen[1]
+    assert current() is None
 
 
 async def test_a_call_above_the_bound_is_refused_at_once(runtime: Runtime) -> None:

@@ -24,7 +24,7 @@ class Settings(ServiceSettings):
 def variable(monkeypatch: pytest.MonkeyPatch) -> SetVariable:
     """Set a variable in an environment that holds none of ours."""
     for name in os.environ:
-        if name.startswith("SEGUE_"):
+        if name.startswith(("SEGUE_", "OTEL_")):
             monkeypatch.delenv(name)
     return monkeypatch.setenv
 
@@ -68,6 +68,20 @@ def test_an_empty_variable_counts_as_not_set(variable: SetVariable) -> None:
     variable("SEGUE_READY_FILE", "")
 
     assert load(Settings).ready_file is None
+
+
+@pytest.mark.parametrize(
+    "name", ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"]
+)
+def test_the_collector_of_spans_is_named_as_opentelemetry_does(
+    variable: SetVariable, name: str
+) -> None:
+    """Nothing is recorded without it."""
+    assert load(Settings).otlp_endpoint == ""
+
+    variable(name, "http://collector:4318")
+
+    assert load(Settings).otlp_endpoint == "http://collector:4318"
 
 
 @pytest.mark.parametrize("value", [None, ""])

@@ -1,8 +1,25 @@
 """Tracing: is the W3C header read and written as its specification says?"""
 
-import pytest
+import importlib.util
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
-from segue_shared.tracing import HEADER, TraceContext, child, extract, inject, parse, span
+import pytest
+import structlog.testing
+from opentelemetry import trace
+
+from segue_shared import recording
+from segue_shared.tracing import (
+    HEADER,
+    TraceContext,
+    child,
+    current,
+    extract,
+    fail,
+    inject,
+    parse,
+    span,
+)
 from segue_testing.fakes import FakeIds
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -75,3 +92,102 @@ def test_a_span_hands_out_a_child_when_nothing_records() -> None:
     with span("handle", ids=FakeIds(), parent=parent, attributes={"step": "lint"}) as context:
         assert context.trace_id == TRACE
         assert context.span_id != SPAN
+
+
+class StubTracer:
+    """A tracer that keeps what it is told, and records or drops every span."""
+
+    def __init__(self, *, samples: bool = True) -> None:
+        self.begun: list[tuple[str, trace.SpanKind, Mapping[str, object] | None]] = []
+        self.spans: list[StubSpan] = []
+        self.parents: list[trace.SpanContext] = []
+        self._samples = samples
+
+    @contextmanager
+    def start_as_current_span(
+        self,
+        name: str,
+        context: trace.Context | None = None,
+        *,
+        kind: trace.SpanKind = trace.SpanKind.INTERNAL,
+        attributes: Mapping[str, str | float | bool] | None = None,
+    ) -> Iterator["StubSpan"]:
+        """Begin a span that ends with the block."""
+        parent = trace.get_current_span(context).get_span_context()
+        self.parents.append(parent)
+        self.begun.append((name, kind, attributes))
+        running = StubSpan(parent.trace_id or 0xABC, len(self.begun), samples=self._samples)
+        self.spans.append(running)
+        with trace.use_span(running):
+            yield running
+
+
+class StubSpan(trace.NonRecordingSpan):
+    """A span with a place of its own."""
+
+    def __init__(self, trace_id: int, span_id: int, *, samples: bool) -> None:
+        flags = trace.TraceFlags(int(samples))
+        super().__init__(trace.SpanContext(trace_id, span_id, is_remote=False, trace_flags=flags))
+        self.status: trace.StatusCode | trace.Status | None = None
+
+    def is_recording(self) -> bool:
+        """Tell whether it is kept."""
+        return self.get_span_context().trace_flags.sampled
+
+    def set_status(
+        self, status: trace.Status | trace.StatusCode, description: str | None = None
+    ) -> None:
+        """Keep how it went."""
+        self.status = status
+
+
+def test_the_current_span_is_the_innermost_block() -> None:
+    """Whoever calls another service inside it goes on with it."""
+    assert current() is None
+    with span("outer", ids=FakeIds()) as outer:
+        assert current() == outer
+        with span("inner", ids=FakeIds(), parent=outer) as inner:
+            assert current() == inner
+        assert current() == outer
+    assert current() is None
+
+
+@pytest.mark.parametrize("samples", [True, False])
+def test_a_recorded_span_is_the_one_that_is_handed_on(samples: bool) -> None:  # noqa: FBT001 - a parameter of the table
+    """With its own id below the parent's, and whether it is kept."""
+    tracer, parent = StubTracer(samples=samples), TraceContext(TRACE, SPAN)
+
+    with span("work", ids=FakeIds(), parent=parent, serves=True, tracer=tracer) as context:
+        assert current() == context
+
+    assert context == TraceContext(TRACE, f"{1:016x}", sampled=samples)
+    assert tracer.begun == [("work", trace.SpanKind.SERVER, None)]
+    assert tracer.parents[0].span_id == int(SPAN, 16)
+
+
+def test_a_span_that_somebody_else_began_is_current_too() -> None:
+    """Users' own spans go on through our calls."""
+    with StubTracer().start_as_current_span("theirs"):
+        context = current()
+
+    assert context == TraceContext(f"{0xABC:032x}", f"{1:016x}")
+
+
+def test_a_failure_is_told_to_the_recorded_span() -> None:
+    """Others are not touched."""
+    tracer = StubTracer()
+    with span("work", ids=FakeIds(), tracer=tracer):
+        fail("it broke")
+    fail("outside of any")
+
+    assert tracer.spans[0].status is trace.StatusCode.ERROR
+
+
+def test_without_the_sdk_nothing_is_recorded_and_the_log_says_how_to_change_that() -> None:
+    """A service runs all the same."""
+    if importlib.util.find_spec("opentelemetry.sdk") is not None:
+        pytest.skip("the SDK is installed")
+    with structlog.testing.capture_logs() as logged:
+        assert not recording.record("agents", instance="agents-1")
+
+    assert "segue-shared[otel]" in logged[0]["reason"]
