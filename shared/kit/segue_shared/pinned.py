@@ -53,6 +53,7 @@ class PinnedConsumer:
     ) -> None:
         self._bus = bus
         self._name = f"{stream}.{consumer}"
+        self._group = group
         self._puller = Puller(bus, stream=stream, consumer=consumer, group=group)
         self._clock = clock
         self._on_batch = on_batch
@@ -73,6 +74,17 @@ class PinnedConsumer:
                 await self._turn()
         finally:
             await self._puller.close()
+            await self._leave()
+
+    async def _leave(self) -> None:
+        """Give the pin up, so that the next owner need not wait for its timeout."""
+        if not self._puller.pin:
+            return
+        request = msgspec.json.encode({"group": self._group})
+        try:
+            await self._bus.request(f"$JS.API.CONSUMER.UNPIN.{self._name}", request, timeout_s=1)
+        except SegueError as error:
+            _log.info("pin_kept", consumer=self._name, reason=str(error))
 
     async def _turn(self) -> None:
         messages = await self._puller.next(_BATCH)

@@ -387,6 +387,31 @@ async def test_a_new_owner_gets_what_the_dead_one_had_not_settled(
     await other.close()
 
 
+async def test_an_owner_that_leaves_gives_its_pin_up(
+    bus: Bus, broker: Broker, shard: tuple[Consumer, str]
+) -> None:
+    """After an orderly stop the next owner works at once, not after the pin's timeout."""
+    consumer, prefix = shard
+    patient = msgspec.structs.replace(consumer, pinned_timeout_s=PATIENCE_S * 2)
+    await ensure_consumer(bus, patient)
+    other = await Bus.connect(broker.url, name="other", max_wait_s=10)
+    first, second = Owner(bus, patient), Owner(other, patient)
+    leaving = asyncio.create_task(first.run())
+    await bus.create(f"{prefix}.signal.0", b"0")
+    await first.until(b"0")
+    leaving.cancel()
+    with suppress(asyncio.CancelledError):
+        await leaving
+    taking_over = asyncio.create_task(second.run())
+    await bus.create(f"{prefix}.signal.1", b"1")
+
+    await second.until(b"1")
+    taking_over.cancel()
+
+    assert second.seen[-1] == b"1"
+    await other.close()
+
+
 async def test_a_batch_that_fails_comes_again(bus: Bus, shard: tuple[Consumer, str]) -> None:
     """With acknowledgements that cover everything before, a failed batch is delivered anew."""
     consumer, prefix = shard
