@@ -1,0 +1,259 @@
+"""Owners of a pinned consumer on a real broker: is nothing lost, and nothing settled too early?"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+import msgspec
+import pytest
+from support.wait import PATIENCE_S, until
+
+from segue_contracts.topology import Consumer
+from segue_contracts.v1 import subjects
+from segue_contracts.v1.topology import PIN_GROUP, RUNS
+from segue_shared.bootstrap import ensure_consumer
+from segue_shared.bus import Bus
+from segue_shared.clock import SystemClock
+from segue_shared.delivery import Delivery
+from segue_shared.errors import TransientError
+from segue_shared.ids import SystemIds
+from segue_shared.pinned import PinnedConsumer
+from segue_testing.broker import Broker
+
+
+@pytest.fixture
+async def shard(bus: Bus) -> tuple[Consumer, str]:
+    """A fresh pinned consumer over one run of this test alone, and the run's prefix."""
+    run = SystemIds().run_id(0)
+    prefix = subjects.run_prefix("default", run)
+    consumer = Consumer(
+        stream=RUNS,
+        name=f"orchestrator_{run}",
+        filters=(f"{prefix}.>",),
+        ack_policy="all",
+        max_ack_pending=1000,
+        pinned_group=PIN_GROUP,
+        pinned_timeout_s=1,
+    )
+    await ensure_consumer(bus, consumer)
+    return consumer, prefix
+
+
+class Owner:
+    """A recording owner of a pinned consumer."""
+
+    def __init__(self, bus: Bus, consumer: Consumer, *, stuck_at: bytes = b"") -> None:
+        self.seen: list[bytes] = []
+        self.takeovers = 0
+        self.on_takeover: Callable[[], object] = lambda: None
+        self.arrived = asyncio.Event()
+        self._stuck_at = stuck_at
+        self._loop = PinnedConsumer(
+            bus,
+            stream=consumer.stream,
+            consumer=consumer.name,
+            group=PIN_GROUP,
+            clock=SystemClock(),
+            on_batch=self._on_batch,
+            on_takeover=self._on_takeover,
+        )
+
+    async def run(self) -> None:
+        """Own the consumer until cancelled."""
+        await self._loop.run()
+
+    @property
+    def silent(self) -> int:
+        """Requests in a row that no consumer answered."""
+        return self._loop.silent
+
+    def _on_takeover(self) -> None:
+        self.takeovers += 1
+        self.on_takeover()
+
+    async def _on_batch(self, deliveries: list[Delivery]) -> None:
+        for delivery in deliveries:
+            self.arrived.set()
+            if delivery.data == self._stuck_at:
+                await asyncio.Event().wait()
+            self.seen.append(delivery.data)
+
+    async def until(self, last: bytes) -> None:
+        """Wait until the owner has handled a message."""
+
+        async def has_seen() -> bool:
+            return last in self.seen
+
+        await until(has_seen)
+
+
+async def test_a_new_owner_gets_what_the_dead_one_had_not_settled(
+    bus: Bus, broker: Broker, shard: tuple[Consumer, str]
+) -> None:
+    """Under a new pin everything unsettled comes again in order, before anything newer."""
+    consumer, prefix = shard
+    other = await Bus.connect(broker.url, name="other", max_wait_s=10)
+    first, second = Owner(bus, consumer, stuck_at=b"0"), Owner(other, consumer)
+    for number in range(5):
+        await bus.create(f"{prefix}.signal.{number}", str(number).encode())
+    dying = asyncio.create_task(first.run())
+    async with asyncio.timeout(PATIENCE_S):
+        await first.arrived.wait()
+    taking_over = asyncio.create_task(second.run())
+    dying.cancel()
+    await bus.create(f"{prefix}.signal.5", b"5")
+
+    await second.until(b"5")
+    taking_over.cancel()
+
+    assert second.seen == [b"0", b"1", b"2", b"3", b"4", b"5"]
+    assert second.takeovers == 1
+    await other.close()
+
+
+async def test_an_owner_that_leaves_gives_its_pin_up(
+    bus: Bus, broker: Broker, shard: tuple[Consumer, str]
+) -> None:
+    """After an orderly stop the next owner works at once, not after the pin's timeout."""
+    consumer, prefix = shard
+    patient = msgspec.structs.replace(consumer, pinned_timeout_s=PATIENCE_S * 2)
+    await ensure_consumer(bus, patient)
+    other = await Bus.connect(broker.url, name="other", max_wait_s=10)
+    first, second = Owner(bus, patient), Owner(other, patient)
+    leaving = asyncio.create_task(first.run())
+    await bus.create(f"{prefix}.signal.0", b"0")
+    await first.until(b"0")
+    leaving.cancel()
+    with suppress(asyncio.CancelledError):
+        await leaving
+    taking_over = asyncio.create_task(second.run())
+    await bus.create(f"{prefix}.signal.1", b"1")
+
+    await second.until(b"1")
+    taking_over.cancel()
+
+    assert second.seen[-1] == b"1"
+    await other.close()
+
+
+async def test_a_batch_that_fails_comes_again(bus: Bus, shard: tuple[Consumer, str]) -> None:
+    """With acknowledgements that cover everything before, a failed batch is delivered anew."""
+    consumer, prefix = shard
+    failures = 0
+    owner = Owner(bus, consumer)
+    handle = owner._on_batch
+
+    async def flaky(deliveries: list[Delivery]) -> None:
+        nonlocal failures
+        if failures < 2:
+            failures += 1
+            raise TransientError("not yet")
+        await handle(deliveries)
+
+    owner._loop._on_batch = flaky
+    running = asyncio.create_task(owner.run())
+    for number in range(3):
+        await bus.create(f"{prefix}.signal.{number}", str(number).encode())
+
+    await owner.until(b"2")
+    running.cancel()
+
+    assert owner.seen == [b"0", b"1", b"2"]
+    assert failures == 2
+
+
+async def test_an_owner_that_is_cancelled_while_it_takes_over_settles_nothing(
+    bus: Bus, broker: Broker, shard: tuple[Consumer, str]
+) -> None:
+    """The next one gets everything, in order."""
+    consumer, prefix = shard
+    other = await Bus.connect(broker.url, name="other", max_wait_s=10)
+    first, second = Owner(bus, consumer), Owner(other, consumer)
+    for number in range(3):
+        await bus.create(f"{prefix}.signal.{number}", str(number).encode())
+    dying = asyncio.create_task(first.run())
+    first.on_takeover = dying.cancel
+    async with asyncio.timeout(PATIENCE_S):
+        await asyncio.wait([dying])
+
+    taking_over = asyncio.create_task(second.run())
+    await second.until(b"2")
+    taking_over.cancel()
+
+    assert dying.cancelled()
+    assert first.seen == []
+    assert second.seen == [b"0", b"1", b"2"]
+    await other.close()
+
+
+class DeafBus(Bus):
+    """A connection on which resets are refused until it is told otherwise."""
+
+    def __init__(self, inner: Bus) -> None:
+        super().__init__()
+        self.inner = inner
+        self.client = inner.client  # type: ignore[misc] # the connection is the inner one's
+        self.deaf = True
+        self.refused = 0
+
+    async def wait_connected(self) -> None:
+        await self.inner.wait_connected()
+
+    async def request(self, subject: str, data: bytes, *, timeout_s: float = 5) -> bytes:
+        if self.deaf and ".RESET." in subject:
+            self.refused += 1
+            return b'{"error":{"code":503,"description":"JetStream is not ready"}}'
+        return await self.inner.request(subject, data, timeout_s=timeout_s)
+
+
+async def test_an_owner_works_only_once_its_consumer_was_reset(
+    bus: Bus, shard: tuple[Consumer, str]
+) -> None:
+    """A reset that is refused is asked for again, and shows as silence meanwhile."""
+    consumer, prefix = shard
+    deaf = DeafBus(bus)
+    owner = Owner(deaf, consumer)
+    running = asyncio.create_task(owner.run())
+    await bus.create(f"{prefix}.signal.0", b"0")
+
+    async def is_refused_twice() -> bool:
+        return deaf.refused >= 2 and owner.silent >= 2
+
+    await until(is_refused_twice)
+    before = list(owner.seen)
+    deaf.deaf = False
+    await owner.until(b"0")
+    running.cancel()
+
+    assert before == []
+    assert owner.seen == [b"0"]
+    assert owner.silent == 0
+
+
+async def test_an_owner_goes_on_after_its_consumer_was_made_again(
+    bus: Bus, shard: tuple[Consumer, str]
+) -> None:
+    """Meanwhile its silence grows; then everything comes again."""
+    consumer, prefix = shard
+    owner = Owner(bus, consumer)
+    running = asyncio.create_task(owner.run())
+    await bus.create(f"{prefix}.signal.0", b"0")
+    await owner.until(b"0")
+
+    async def is_silent() -> bool:
+        return owner.silent > 3
+
+    await delete(bus, consumer)
+    await until(is_silent)
+    await ensure_consumer(bus, consumer)
+    await bus.create(f"{prefix}.signal.1", b"1")
+    await owner.until(b"1")
+    running.cancel()
+
+    assert owner.silent == 0
+
+
+async def delete(bus: Bus, consumer: Consumer) -> None:
+    """Take a consumer away under its users."""
+    subject = f"$JS.API.CONSUMER.DELETE.{consumer.stream}.{consumer.name}"
+    assert msgspec.json.decode(await bus.request(subject, b""))["success"]
