@@ -70,7 +70,7 @@ async def review_with_a_kill(
         return len(events) >= after_events or ("ended",) in events
 
     await until(far_enough, patience_s=PATIENCE_S)
-    stack.kill(part)
+    await stack.kill(part)
     end = await until(watcher.end, patience_s=PATIENCE_S)
     assert end is not None
     await _check_report(bus, end)

@@ -66,9 +66,17 @@ class Stack:
             raise RuntimeError((self.folder / "up.log").read_text())
         return bool(self.record)
 
-    def kill(self, part: str) -> None:
-        """End a service, or the broker as `nats`, with SIGKILL."""
-        os.kill(self.record["pids"][part], signal.SIGKILL)
+    async def kill(self, part: str) -> None:
+        """End a service, or the broker as `nats`, with SIGKILL; one that is coming up is awaited."""
+
+        async def killed() -> bool:
+            try:
+                os.kill(self.record["pids"][part], signal.SIGKILL)
+            except (ProcessLookupError, KeyError):
+                return False  # it died before, and the supervisor has not started it again
+            return True
+
+        await until(killed, patience_s=PATIENCE_S)
 
     def stop(self) -> int:
         """Stop as Ctrl-C does; return the exit code."""
