@@ -67,7 +67,7 @@ class Stack:
         return bool(self.record)
 
     async def kill(self, part: str) -> None:
-        """End a service, or the broker as `nats`, with SIGKILL; one that is coming up is awaited."""
+        """End a service, or the broker as `nats`, with SIGKILL, once it is up."""
 
         async def killed() -> bool:
             try:

@@ -24,7 +24,7 @@ from segue_shared.runtime import (
     V,
     Vocabulary,
 )
-from segue_shared.settings import InvalidSettingsError, load
+from segue_shared.settings import InvalidSettingsError, ServiceSettings, load
 
 __all__ = [
     "Requires",
@@ -70,9 +70,7 @@ def run(
     except InvalidSettingsError as error:
         sys.stderr.writelines(f"{name}: {problem}\n" for problem in error.problems)
         return INVALID_SETTINGS
-    logs.configure(values.log_level, service=name, instance=values.instance)
-    if values.otlp_endpoint:
-        recording.record(name, instance=values.instance)
+    _tell_what_happens(name, values)
     plan = Plan(
         name=name,
         settings=values,
@@ -83,6 +81,13 @@ def run(
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve(Process(plan)))
+
+
+def _tell_what_happens(name: str, settings: ServiceSettings) -> None:
+    """Set up logs, and spans where a collector is named."""
+    logs.configure(settings.log_level, service=name, instance=settings.instance)
+    if settings.otlp_endpoint:
+        recording.record(name, instance=settings.instance)
 
 
 async def _serve(process: Process[S, V]) -> int:
