@@ -104,7 +104,12 @@ class Agents:
             toolbox=toolbox,
             payloads=stores.payloads,
             turns=TurnLog(stores.journal, payloads=stores.payloads, publisher=publisher),
-            model=ModelCaller(runtime.bus, clock=runtime.clock, timeout_s=settings.model_timeout_s),
+            model=ModelCaller(
+                runtime.bus,
+                clock=runtime.clock,
+                timeout_s=settings.model_timeout_s,
+                silence_s=settings.model_silence_s,
+            ),
             tools=ToolRunner(publisher, concurrency=settings.tool_concurrency),
         )
 

@@ -14,5 +14,7 @@ class Settings(ServiceSettings):
     """Tools running at the same time, over all tasks."""
     model_timeout_s: float = Field(default=120, gt=0)
     """Seconds one call to a model may take before it is asked again."""
+    model_silence_s: float = Field(default=10, gt=0)
+    """Seconds without a sign of life after which the providers are asked again."""
     settled_check_s: float = Field(default=10, gt=0)
     """Seconds between two looks of a long attempt at whether it is still wanted."""

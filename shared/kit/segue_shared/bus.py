@@ -13,19 +13,17 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from segue_contracts.envelope import UndecodableError, decode_body, encode
-from segue_contracts.reply import Reply
+from segue_contracts.envelope import encode
+from segue_shared.alive import while_alive
 from segue_shared.errors import (
     BusUnavailableError,
-    InvalidMessageError,
     PermanentError,
-    RefusedError,
     TimedOutError,
     TooLargeError,
 )
 from segue_shared.masking import masked
 from segue_shared.observer import UNOBSERVED, Observer
-from segue_shared.replies import ReplyBox, violated_subject
+from segue_shared.replies import ReplyBox, result_of, violated_subject
 from segue_shared.tracing import current, inject
 from segue_shared.wire import settle
 
@@ -65,7 +63,6 @@ class _PublishAck(msgspec.Struct, frozen=True):
 
 
 _ack_decoder = msgspec.json.Decoder(_PublishAck)
-_reply_decoder = msgspec.json.Decoder(Reply)
 
 
 class Bus:
@@ -243,9 +240,23 @@ class Bus:
         return (await self.exchange(subject, data, timeout_s=timeout_s))[0].data
 
     async def call(
-        self, subject: str, request: object, result: type[T], *, timeout_s: float = 5
+        self,
+        subject: str,
+        request: object,
+        result: type[T],
+        *,
+        timeout_s: float = 5,
+        silence_s: float = 0,
     ) -> T:
         """Send a command, with the current span as its parent, and return its typed result.
+
+        Args:
+            subject: Where it is asked.
+            request: The command's body.
+            result: The type of its result.
+            timeout_s: How long it may take.
+            silence_s: How long the service may give no sign of life, for commands that take long;
+                0 waits for the answer alone.
 
         Raises:
             RefusedError: The service refused; the error carries the typed refusal.
@@ -253,18 +264,18 @@ class Bus:
             TimedOutError: No answer in `timeout_s` seconds.
             BusUnavailableError: No service listens.
         """
-        answers = await self.exchange(
-            subject, encode(request), timeout_s=timeout_s, headers=inject(current()) or None
-        )
-        try:
-            reply = _reply_decoder.decode(answers[0].data)
-            if isinstance(reply.refused, msgspec.UnsetType):
-                if isinstance(reply.result, msgspec.UnsetType):
-                    raise InvalidMessageError(f"{subject} answered with neither result nor refusal")
-                return decode_body(reply.result, result)
-        except (msgspec.DecodeError, UndecodableError) as error:
-            raise InvalidMessageError(f"{subject} answered with another form: {error}") from error
-        raise RefusedError(reply.refused)
+        data, trace = encode(request), inject(current())
+
+        async def ask(headers: dict[str, str], done: Callable[[Msg], bool] | None) -> list[Msg]:
+            return await self.exchange(
+                subject, data, timeout_s=timeout_s, headers={**trace, **headers} or None, done=done
+            )
+
+        if silence_s:
+            answer = await while_alive(ask, silence_s=silence_s)
+        else:
+            [answer] = await ask({}, None)
+        return result_of(answer, subject, result)
 
     async def create(self, subject: str, data: bytes, *, guard: str = "") -> Stored:
         """Store an event unless one of its group exists, and return only once that is certain.

@@ -6,7 +6,8 @@ call is refused at once, so that no queue grows and one slow command never silen
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Final, Protocol
 
@@ -21,6 +22,7 @@ from msgspec import Raw
 from segue_contracts.envelope import encode
 from segue_contracts.reply import Refused, Reply
 from segue_shared import refusals, wire
+from segue_shared.alive import SIGN, period_of
 from segue_shared.errors import SegueError
 from segue_shared.masking import masked
 from segue_shared.replies import violated_subject
@@ -181,12 +183,32 @@ class CommandServer:
 
     async def _answer(self, endpoint: "Endpoint", message: NatsMessage) -> None:
         raw = message.raw_message
+        headers = raw.headers or {}
         try:
-            reply = await endpoint.answer(raw.subject, raw.data, raw.headers or {})
+            async with self._signs_of_life(raw.reply, period_of(headers)):
+                reply = await endpoint.answer(raw.subject, raw.data, headers)
         except asyncio.CancelledError:
             await self._send(endpoint, raw.reply, _refused(refusals.stopping(endpoint.name)))
             raise
         await self._send(endpoint, raw.reply, reply)
+
+    @contextlib.asynccontextmanager
+    async def _signs_of_life(self, to: str, period_s: float) -> AsyncIterator[None]:
+        """Tell a caller that asked for it that its call is being worked on, while it is."""
+        if not (to and period_s):
+            yield
+            return
+        signs = asyncio.create_task(self._give_signs(to, period_s))
+        try:
+            yield
+        finally:
+            signs.cancel()
+
+    async def _give_signs(self, to: str, period_s: float) -> None:
+        while True:
+            with contextlib.suppress(nats.errors.Error):
+                await self._broker.publish(b"", to, headers=SIGN)
+            await asyncio.sleep(period_s)
 
     async def _send(self, endpoint: "Endpoint", to: str, reply: bytes) -> None:
         """Send a reply to who waits for it, if anybody does."""

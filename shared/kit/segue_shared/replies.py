@@ -8,12 +8,24 @@ error of the calls that wait on that subject.
 import asyncio
 import re
 from collections.abc import Callable
+from typing import TypeVar
 
+import msgspec
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from segue_shared.errors import BusUnavailableError, PermissionDeniedError
+from segue_contracts.envelope import UndecodableError, decode_body
+from segue_contracts.reply import Reply
+from segue_shared.errors import (
+    BusUnavailableError,
+    InvalidMessageError,
+    PermissionDeniedError,
+    RefusedError,
+)
 
+T = TypeVar("T")
+
+_reply_decoder = msgspec.json.Decoder(Reply)
 _VIOLATION = re.compile(
     r'permissions violation for (?:publish|subscription) to "([^"]+)"', re.IGNORECASE
 )
@@ -99,3 +111,21 @@ class ReplyBox:
                 waiting.future.set_exception(
                     PermissionDeniedError(f"this user may not publish on {waiting.subject}")
                 )
+
+
+def result_of(answer: Msg, subject: str, result: type[T]) -> T:
+    """Return the typed result that a reply holds.
+
+    Raises:
+        RefusedError: It holds a refusal.
+        InvalidMessageError: It is no reply, or its result has another form.
+    """
+    try:
+        reply = _reply_decoder.decode(answer.data)
+        if isinstance(reply.refused, msgspec.UnsetType):
+            if isinstance(reply.result, msgspec.UnsetType):
+                raise InvalidMessageError(f"{subject} answered with neither result nor refusal")
+            return decode_body(reply.result, result)
+    except (msgspec.DecodeError, UndecodableError) as error:
+        raise InvalidMessageError(f"{subject} answered with another form: {error}") from error
+    raise RefusedError(reply.refused)

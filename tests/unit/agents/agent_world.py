@@ -89,7 +89,13 @@ class FakeBus:
         self.plain.append((subject, data))
 
     async def call(
-        self, subject: str, request: object, result: type[T], *, timeout_s: float = 5
+        self,
+        subject: str,
+        request: object,
+        result: type[T],
+        *,
+        timeout_s: float = 5,
+        silence_s: float = 0,
     ) -> T:
         """Answer by script: responses in order, by position in the conversation."""
         assert subject == subjects.command("default", "providers", "chat")

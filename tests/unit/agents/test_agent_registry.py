@@ -101,7 +101,13 @@ class _Orchestrator:
         ]
 
     async def call(
-        self, subject: str, request: object, result: type, *, timeout_s: float = 5
+        self,
+        subject: str,
+        request: object,
+        result: type,
+        *,
+        timeout_s: float = 5,
+        silence_s: float = 0,
     ) -> Any:
         """Answer in turn."""
         assert subject == subjects.command("default", "orchestrator", "pool_ensure")

@@ -27,12 +27,14 @@ class ModelCaller:
         bus: Where it is asked.
         clock: For deadlines and pauses.
         timeout_s: How long one call may take.
+        silence_s: How long the providers may give no sign of life before another is asked.
     """
 
-    def __init__(self, bus: EventBus, *, clock: Clock, timeout_s: float) -> None:
+    def __init__(self, bus: EventBus, *, clock: Clock, timeout_s: float, silence_s: float) -> None:
         self._bus = bus
         self._clock = clock
         self._timeout_s = timeout_s
+        self._silence_s = silence_s
 
     async def ask(self, ticket: Ticket, request: ChatRequest) -> ChatResponse | Failure:
         """Return the answer, or why there will be none; the id keeps repeated calls one call."""
@@ -58,6 +60,7 @@ class ModelCaller:
             msgspec.structs.replace(request, deadline_ms=deadline),
             ChatResponse,
             timeout_s=self._timeout_s,
+            silence_s=self._silence_s,
         )
 
 
