@@ -5,7 +5,7 @@ SHELL := /bin/bash
 UV ?= $(shell command -v uv || echo .tools/bin/uv)
 RUN := $(UV) run --frozen --quiet
 PACKAGES := contracts/segue_contracts shared/kit/segue_shared shared/language/segue_language \
-  shared/testing/segue_testing $(wildcard services/*/segue_*) client/segue
+  shared/testing/segue_testing shared/worker/segue_worker $(wildcard services/*/segue_*) client/segue
 
 REPO ?= .
 BRANCH ?= $(shell git -C "$(REPO)" rev-parse --abbrev-ref HEAD 2>/dev/null || echo main)

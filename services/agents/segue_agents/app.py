@@ -6,32 +6,33 @@ import msgspec
 
 from segue_agents.core.catalogue import Catalogue
 from segue_agents.settings import Settings
+from segue_agents.shell.agent_step import AgentStep
 from segue_agents.shell.attempt import Equipment
 from segue_agents.shell.builtin import builtin_manifests
-from segue_agents.shell.cancellations import Cancellations
 from segue_agents.shell.model import ModelCaller
-from segue_agents.shell.pool import Pool
-from segue_agents.shell.ports import AgentBucket, JournalReader, PayloadStore, Toolbox
-from segue_agents.shell.publisher import Publisher
+from segue_agents.shell.ports import AgentBucket, Toolbox
 from segue_agents.shell.registry import Registry
 from segue_agents.shell.tool_runner import ToolRunner
 from segue_agents.shell.toolbox import RepositoryToolbox
 from segue_agents.shell.tools import REPOSITORY_TOOLS
 from segue_agents.shell.turn_log import TurnLog
-from segue_agents.shell.worker import Worker
 from segue_contracts.v1 import subjects, topology
 from segue_contracts.v1.commands import AgentList, ListAgents
-from segue_contracts.v1.dead import dead_letter
 from segue_contracts.v1.registry import LIST_AGENTS
 from segue_shared.bus import Bus
 from segue_shared.commands import CommandServer, Context
-from segue_shared.dead import DeadLetters
 from segue_shared.journal import Journal
 from segue_shared.keyvalue import KeyValue
 from segue_shared.payloads import Payloads
 from segue_shared.service import Requires, Runtime
+from segue_worker.cancellations import Cancellations
+from segue_worker.pool import Pool
+from segue_worker.ports import JournalReader, PayloadStore
+from segue_worker.publisher import Publisher
+from segue_worker.worker import Worker
 
 NAME: Final = "agents"
+SOURCE: Final = f"segue/{NAME}"
 
 REQUIRES: Final = Requires(
     streams=(topology.RUNS, topology.DEAD),
@@ -67,11 +68,11 @@ class Agents:
         self._commands.add(
             LIST_AGENTS, subjects.command("*", NAME, LIST_AGENTS.verb), self._list_agents
         )
-        publisher = Publisher(runtime.bus, clock=runtime.clock, ids=runtime.ids)
+        publisher = Publisher(runtime.bus, clock=runtime.clock, ids=runtime.ids, source=SOURCE)
         self.equipment: Final = self._equip(publisher, toolbox, stores)
         """What attempts are carried out with."""
         self.worker: Final = Worker(
-            self.equipment,
+            AgentStep(self.equipment),
             runtime=runtime,
             publisher=publisher,
             journal=stores.journal,
@@ -79,19 +80,24 @@ class Agents:
             check_s=settings.settled_check_s,
         )
         """Who settles tasks."""
-        self._pool = self._make_pool()
-        runtime.health.add("pool", self._pool.check)
+        self._pool = Pool(
+            runtime,
+            name=topology.AGENTS_POOL,
+            service=NAME,
+            worker=self.worker,
+            concurrency=settings.concurrency,
+        )
 
     async def start(self) -> None:
         """Register the agents, answer commands, and take tasks as soon as there is a pool."""
         await self._registry.publish(self._settings.namespace, self._catalogue)
         await self._runtime.bus.subscribe(subjects.controls("cancel"), self.cancellations.on_hint)
         await self._commands.start()
-        self._runtime.spawn(self._pool.run(), name="pool")
+        self._pool.start()
 
     async def stop(self) -> None:
         """Take nothing new, and finish or give back what runs."""
-        await self._pool.stop(self._settings.drain_s)
+        await self._pool.stop()
         await self._commands.stop()
 
     async def _list_agents(self, _request: ListAgents, context: Context) -> AgentList:
@@ -111,20 +117,6 @@ class Agents:
                 silence_s=settings.model_silence_s,
             ),
             tools=ToolRunner(publisher, concurrency=settings.tool_concurrency),
-        )
-
-    def _make_pool(self) -> Pool:
-        runtime, settings = self._runtime, self._settings
-        dead_letters = DeadLetters(
-            runtime.bus, service=NAME, clock=runtime.clock, framer=dead_letter
-        )
-        return Pool(
-            runtime.bus,
-            worker=self.worker,
-            dead_letters=dead_letters,
-            clock=runtime.clock,
-            namespace=settings.namespace,
-            concurrency=settings.concurrency,
         )
 
 

@@ -2,35 +2,32 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from nats.aio.subscription import Subscription
 
 from segue_contracts.v1 import subjects
 from segue_contracts.v1.chat import ChatRequest, ChatResponse
 from segue_contracts.v1.commands import ProviderList, ProvidersStatus
-from segue_contracts.v1.dead import dead_letter
 from segue_contracts.v1.registry import CHAT, PROVIDERS_STATUS, Command
-from segue_contracts.v1.topology import PAYLOADS, RUNS, TELEMETRY
+from segue_contracts.v1.topology import LLM_POOL, PAYLOADS, RUNS, TELEMETRY
 from segue_providers.settings import Settings
-from segue_providers.shell.cancellations import Cancellations
 from segue_providers.shell.llm_step import LlmStep
-from segue_providers.shell.pool import ensure_pool
 from segue_providers.shell.ports import ModelClient
 from segue_providers.shell.registry import connected, providers_of
-from segue_providers.shell.router import SERVICE, Router
-from segue_providers.shell.worker import Worker
+from segue_providers.shell.router import SERVICE, SOURCE, Router
 from segue_shared.commands import CommandServer, Context
-from segue_shared.dead import DeadLetters
 from segue_shared.journal import Journal
 from segue_shared.payloads import Payloads
-from segue_shared.pull import PullLoop
 from segue_shared.runtime import Requires, Runtime
+from segue_worker.cancellations import Cancellations
+from segue_worker.pool import Pool
+from segue_worker.publisher import Publisher
+from segue_worker.worker import Worker
 
 REQUIRES: Final = Requires(streams=(RUNS, TELEMETRY), object_buckets=(PAYLOADS,))
 """What the broker must have before the service starts."""
 
-_SILENT_LIMIT: Final = 3
 _CHECKS_PER_WAIT: Final = 3
 
 
@@ -52,15 +49,18 @@ class Providers:
         """Settles tasks."""
         self.cancellations: Final = cancellations
         """Hears which work is no longer wanted."""
-        self._settings = settings
         self._runtime = runtime
         self._commands = CommandServer(runtime)
         self._commands.add(CHAT, _everywhere(CHAT), self.chat)
         self._commands.add(PROVIDERS_STATUS, _everywhere(PROVIDERS_STATUS), self.status)
-        self._loop: PullLoop | None = None
-        self._serving: asyncio.Task[Any] | None = None
+        self._pool = Pool(
+            runtime,
+            name=LLM_POOL,
+            service=SERVICE,
+            worker=worker,
+            concurrency=settings.providers_concurrency,
+        )
         self._hints: Subscription | None = None
-        runtime.health.add("pool", self._pool_problem)
 
     async def start(self) -> None:
         """Answer commands, and take tasks as soon as there is a pool."""
@@ -68,11 +68,11 @@ class Providers:
         self._hints = await self._runtime.bus.subscribe(
             subjects.controls("cancel"), self.cancellations.on_hint
         )
-        self._serving = self._runtime.spawn(self._serve_pool(), name="pool")
+        self._pool.start()
 
     async def stop(self) -> None:
         """Take nothing new, and finish or give back what runs."""
-        await asyncio.gather(self._commands.stop(), self._leave_pool())
+        await asyncio.gather(self._commands.stop(), self._pool.stop())
         if self._hints is not None:
             await self._hints.unsubscribe()
 
@@ -83,34 +83,6 @@ class Providers:
     async def status(self, _request: ProvidersStatus, _context: Context) -> ProviderList:
         """Answer `providers.status`."""
         return self.router.status()
-
-    async def _serve_pool(self) -> None:
-        runtime, settings = self._runtime, self._settings
-        pool = await ensure_pool(runtime.bus, clock=runtime.clock, namespace=settings.namespace)
-        self._loop = PullLoop(
-            runtime.bus,
-            stream=pool.stream,
-            consumer=pool.consumer,
-            handler=self.worker.handle,
-            dead_letters=DeadLetters(
-                runtime.bus, service=SERVICE, clock=runtime.clock, framer=dead_letter
-            ),
-            concurrency=settings.providers_concurrency,
-            ack_wait_s=pool.ack_wait_s,
-        )
-        await self._loop.run()
-
-    async def _leave_pool(self) -> None:
-        if self._loop is not None:
-            await self._loop.stop(self._settings.drain_s)
-        elif self._serving is not None:
-            self._serving.cancel()
-
-    def _pool_problem(self) -> str | None:
-        if self._loop is None:
-            return "no tasks yet: waiting for the orchestrator to make the pool"
-        silent = self._loop.silent > _SILENT_LIMIT
-        return "the broker does not answer requests for tasks" if silent else None
 
 
 def build(
@@ -136,12 +108,11 @@ def build(
     )
     cancellations = Cancellations()
     worker = Worker(
-        LlmStep(router, Payloads(bus, PAYLOADS), worker=settings.instance),
-        bus=bus,
+        LlmStep(router, Payloads(bus, PAYLOADS)),
+        runtime=runtime,
+        publisher=Publisher(bus, clock=clock, ids=runtime.ids, source=SOURCE),
         journal=Journal(bus, RUNS),
         cancellations=cancellations,
-        clock=clock,
-        name=settings.instance,
         check_s=settings.ack_wait_s / _CHECKS_PER_WAIT,
     )
     return Providers(settings, runtime, router=router, worker=worker, cancellations=cancellations)

@@ -9,7 +9,6 @@ from segue_agents.core.calls import ToolArgs, ToolSpec
 from segue_agents.core.catalogue import Assignment
 from segue_agents.core.job import Job, Scene
 from segue_agents.core.manifest import Action, Limits, Manifest
-from segue_agents.core.place import Place
 from segue_contracts.v1.chat import (
     ChatMessage,
     ChatResponse,
@@ -22,6 +21,7 @@ from segue_contracts.v1.chat import (
     Usage,
 )
 from segue_contracts.v1.subjects import StepId
+from segue_worker.place import Place
 
 RUN = "run00000000000000000000001"
 AT = "2026-05-04T10:00:00.000Z"

@@ -6,23 +6,22 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 from unit.agents.agent_support import AT, RUN, LookArgs
+from unit.worker.worker_world import FakeBus
 
 from segue_agents.app import Agents, Stores, build
 from segue_agents.core.calls import Invocation, ToolSpec
 from segue_agents.core.findings import ToolReport
 from segue_agents.settings import Settings
-from segue_contracts.envelope import Event, Message, decode_event
+from segue_contracts.envelope import Event, Message
 from segue_contracts.payload import Value
 from segue_contracts.v1 import subjects
 from segue_contracts.v1.chat import ChatRequest, ChatResponse
 from segue_contracts.v1.events import frame
-from segue_contracts.v1.registry import decode
 from segue_contracts.v1.steps import StepCompleted, StepFailed, StepScheduled
-from segue_shared.bus import Bus, Stored
+from segue_shared.bus import Bus
 from segue_shared.delivery import Delivery
 from segue_shared.errors import PayloadMissingError
 from segue_shared.health import Health
-from segue_shared.journal import StoredMessage
 from segue_shared.keyvalue import Entry
 from segue_shared.metrics import Metrics
 from segue_shared.pull import Verdict
@@ -56,37 +55,13 @@ class Killed(BaseException):
     """The process ended here."""
 
 
-class FakeBus:
-    """A journal that honours guards, and a model that answers by script."""
+class ModelBus(FakeBus):
+    """A journal, and a model that answers by script."""
 
     def __init__(self, script: Sequence[Answer] = ()) -> None:
-        self.stored: dict[str, bytes] = {}
-        self.plain: list[tuple[str, bytes]] = []
+        super().__init__()
         self.requests: list[ChatRequest] = []
-        self.reads: list[tuple[str, ...]] = []
         self.script = list(script)
-        self.on_create: Callable[[str], None] = lambda _subject: None
-        self.on_created: Callable[[str], None] = lambda _subject: None
-        self.on_read: Callable[[tuple[str, ...]], None] = lambda _patterns: None
-        self.on_publish: Exception | None = None
-        self.forgetful: set[str] = set()
-
-    async def create(self, subject: str, data: bytes, *, guard: str = "") -> Stored:
-        """Store unless the guard is taken; a forgetful subject stores and denies it."""
-        self.on_create(subject)
-        if any(matches(guard or subject, taken) for taken in self.stored):
-            return Stored(0, created=False)
-        self.stored[subject] = data
-        self.on_created(subject)
-        return Stored(len(self.stored), created=subject not in self.forgetful)
-
-    async def publish(
-        self, subject: str, data: bytes, *, headers: Mapping[str, str] | None = None
-    ) -> None:
-        """Remember a plain message."""
-        if self.on_publish is not None:
-            raise self.on_publish
-        self.plain.append((subject, data))
 
     async def call(
         self,
@@ -105,26 +80,6 @@ class FakeBus:
         if isinstance(answer, Exception):
             raise answer
         return cast("T", answer if isinstance(answer, ChatResponse) else await answer(request))
-
-    async def last(self, patterns: Sequence[str]) -> list[StoredMessage]:
-        """Return what is stored under the patterns."""
-        self.reads.append(tuple(patterns))
-        self.on_read(tuple(patterns))
-        return [
-            StoredMessage(subject, number, 0, data)
-            for number, (subject, data) in enumerate(self.stored.items(), 1)
-            if any(matches(pattern, subject) for pattern in patterns)
-        ]
-
-
-def matches(pattern: str, subject: str) -> bool:
-    """Tell whether a subject fits a pattern, as the broker does."""
-    wanted, given = pattern.split("."), subject.split(".")
-    if wanted[-1] == ">":
-        wanted, given = wanted[:-1], given[: len(wanted) - 1]
-    return len(wanted) == len(given) and all(
-        one in {"*", other} for one, other in zip(wanted, given, strict=True)
-    )
 
 
 class FakePayloads:
@@ -204,7 +159,7 @@ class World:
     """The service, built on fakes."""
 
     def __init__(self, *script: Answer, **settings: Any) -> None:
-        self.bus = FakeBus(script)
+        self.bus = ModelBus(script)
         self.clock = FakeClock()
         self.ids = FakeIds()
         self.toolbox = FakeToolbox()
@@ -238,22 +193,20 @@ class World:
 
     def put(self, subject: str, body: Message) -> None:
         """Store an event as somebody else."""
-        self.bus.stored[subject] = frame(body, subject=subject, source="test", about=RUN, time=AT)
+        self.bus.put(subject, body)
 
     def event(self, subject: str) -> Event:
         """Return a stored event's frame."""
-        return decode_event(self.bus.stored[subject])
+        return self.bus.event(subject)
 
     def body(self, subject: str) -> Message:
         """Return a stored event's body."""
-        body = decode(self.event(subject))
-        assert body is not None
-        return body
+        return self.bus.body(subject)
 
     @property
     def outcomes(self) -> list[Message]:
         """All outcomes in the journal."""
-        return [self.body(subject) for subject in self.bus.stored if ".outcome." in subject]
+        return self.bus.outcomes
 
     @property
     def turns(self) -> list[int]:

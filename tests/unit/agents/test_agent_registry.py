@@ -1,25 +1,18 @@
 """The registry, the built-in agents and the pool: how does the service make itself known?"""
 
-import asyncio
 from pathlib import Path
-from typing import Any
 
 import pytest
-from unit.agents.agent_world import World, settled
+from unit.agents.agent_world import World
 
 from segue_agents.core.catalogue import Catalogue
 from segue_agents.core.manifest import ManifestError
 from segue_agents.shell.builtin import builtin_manifests, read_manifests
-from segue_agents.shell.pool import ensured
 from segue_agents.shell.registry import Registry
 from segue_agents.shell.toolbox import RepositoryToolbox
 from segue_agents.shell.tools import REPOSITORY_TOOLS
 from segue_contracts.envelope import encode
-from segue_contracts.reply import Refused
-from segue_contracts.v1 import subjects
-from segue_contracts.v1.commands import AgentManifest, EnsurePool, PoolReady
-from segue_shared.errors import BusUnavailableError, RefusedError
-from segue_testing.fakes import FakeClock
+from segue_contracts.v1.commands import AgentManifest
 
 
 def _catalogue() -> Catalogue:
@@ -88,43 +81,3 @@ async def test_agents_are_listed_by_name_in_their_namespace() -> None:
         "security",
         "writer",
     ]
-
-
-class _Orchestrator:
-    """Refuses and stays away before it answers."""
-
-    def __init__(self) -> None:
-        self.answers: list[Any] = [
-            BusUnavailableError("nobody serves it"),
-            RefusedError(Refused(code="unavailable", message="starting", retryable=True)),
-            PoolReady(stream="RUNS", consumer="pool_agents", ack_wait_s=30),
-        ]
-
-    async def call(
-        self,
-        subject: str,
-        request: object,
-        result: type,
-        *,
-        timeout_s: float = 5,
-        silence_s: float = 0,
-    ) -> Any:
-        """Answer in turn."""
-        assert subject == subjects.command("default", "orchestrator", "pool_ensure")
-        assert request == EnsurePool(pool="agents")
-        answer = self.answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-
-async def test_the_pool_waits_for_the_orchestrator() -> None:
-    """However long it is away or refuses, it is asked again."""
-    world, bus = World(), _Orchestrator()
-    clock: FakeClock = world.clock
-    work = asyncio.create_task(ensured(bus, clock=clock, namespace="default"))
-
-    ready = await settled(world, work)
-
-    assert ready.consumer == "pool_agents"
-    assert not bus.answers

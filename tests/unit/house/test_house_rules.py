@@ -17,6 +17,7 @@ CORES = sorted(
         *ROOT.glob("services/*/segue_*/core"),
         ROOT / "client/segue/core",
         ROOT / "shared/language/segue_language",
+        ROOT / "shared/worker/segue_worker/place.py",
     ]
 )
 IMPURE_CALLS = frozenset({"open", "print", "input"})
@@ -60,7 +61,26 @@ def lint_imports(extra_path: Path) -> subprocess.CompletedProcess[str]:
             "contracts/segue_contracts",
             "envelope.py",
             "import segue_shared",
-            "services over shared over contracts",
+            "services over worker over shared over contracts",
+        ),
+        (
+            "services/agents/segue_agents",
+            "core/job.py",
+            "import segue_worker.ticket",
+            "the cores are pure",
+        ),
+        (
+            "shared/worker/segue_worker",
+            "place.py",
+            "import segue_worker.ticket",
+            "a worker's pure place lies below all its other modules",
+        ),
+        ("shared/worker/segue_worker", "place.py", "import asyncio", "the cores are pure"),
+        (
+            "shared/kit/segue_shared",
+            "bus.py",
+            "import segue_worker",
+            "services over worker over shared over contracts",
         ),
         (
             "shared/language/segue_language",
@@ -115,7 +135,7 @@ def test_cores_wait_for_nothing_and_touch_nothing(core: Path) -> None:
     """No core has a coroutine, a global, or opens or prints anything."""
     found = {
         f"{path.relative_to(ROOT)}: {impurity}"
-        for path in core.rglob("*.py")
+        for path in ([core] if core.is_file() else core.rglob("*.py"))
         for impurity in impurities(path.read_text())
     }
 

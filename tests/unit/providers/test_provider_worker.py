@@ -21,33 +21,26 @@ from unit.providers.provider_support import (
     never,
 )
 
-from segue_contracts.envelope import Message, decode_event
+from segue_contracts.envelope import decode_event
 from segue_contracts.payload import PayloadRef, Value
-from segue_contracts.reply import Refused
 from segue_contracts.v1 import subjects
-from segue_contracts.v1.commands import EnsurePool, PoolReady
 from segue_contracts.v1.control import CancelHint
 from segue_contracts.v1.deltas import DeltaEnd
 from segue_contracts.v1.events import frame
 from segue_contracts.v1.runs import RunResumed
 from segue_contracts.v1.steps import StepCancelled, StepCompleted, StepFailed, StepStarted
-from segue_providers.core.place import place_of
 from segue_providers.settings import Settings
-from segue_providers.shell.cancellations import Cancellations
 from segue_providers.shell.llm_step import LlmStep
-from segue_providers.shell.pool import ensure_pool
-from segue_providers.shell.ticket import read_ticket
 from segue_shared.errors import (
     BusUnavailableError,
     PayloadMissingError,
-    RefusedError,
     TooLargeError,
 )
 from segue_shared.pull import Ack, Dead, Nak
+from segue_worker.ticket import read_ticket
 
 OUTCOME = subjects.outcome(PREFIX, TOKEN, 1, "failed")
 OLD_MS = 1_800_000_000_000 - 60_000
-READY = PoolReady(stream="RUNS", consumer="pool_llm", ack_wait_s=30)
 
 
 @pytest.fixture(autouse=True)
@@ -274,39 +267,6 @@ async def test_a_hint_ends_the_work(wanted: CancelHint) -> None:
     assert stage.outcome()[0] == "cancelled"
 
 
-@pytest.mark.parametrize(
-    ("wanted", "expected"),
-    [
-        (CancelHint(run=RUN), True),
-        (CancelHint(run=RUN, step="Sum up", attempt=1), True),
-        (CancelHint(run="another0"), False),
-        (CancelHint(run=RUN, step="other"), False),
-        (CancelHint(run=RUN, attempt=2), False),
-        (RunResumed(), False),
-    ],
-)
-async def test_a_hint_reaches_only_the_work_it_is_about(wanted: Message, *, expected: bool) -> None:
-    """Other runs, steps and attempts go on, whatever else is said."""
-    cancellations = Cancellations()
-
-    with cancellations.watching(place_of(delivered(a_task()).subject)) as told:
-        await cancellations.on_hint(hint(wanted))
-
-    assert told.is_set() is expected
-
-
-async def test_a_hint_that_cannot_be_read_is_ignored() -> None:
-    """The journal is the truth, so a broken hint harms nobody."""
-    cancellations = Cancellations()
-    broken = hint(RunResumed())
-    broken.data = b"{"
-
-    with cancellations.watching(place_of(delivered(a_task()).subject)) as told:
-        await cancellations.on_hint(broken)
-
-    assert not told.is_set()
-
-
 async def test_a_long_call_looks_whether_it_is_still_wanted() -> None:
     """A hint that was lost is made good by the journal."""
     settings = Settings(ack_wait_s=0.03)
@@ -359,35 +319,12 @@ async def test_a_missing_payload_fails_the_step_for_good() -> None:
             raise AssertionError
 
     task = delivered(a_task(input=Value(ref=PayloadRef(sha256="abc", size=1))))
-    ticket = read_ticket(task.subject, task.data)
-    step = LlmStep(stage_with().service.router, NoPayloads(), worker="w")
+    ticket = read_ticket(task.subject, task.data, worker="w")
+    step = LlmStep(stage_with().service.router, NoPayloads())
     body = await step.outcome(ticket)
 
     assert isinstance(body, StepFailed)
     assert (body.error.code, body.error.retryable) == ("payload_missing", False)
-
-
-async def test_the_pool_is_waited_for() -> None:
-    """An orchestrator that is away, or not ready yet, only delays."""
-    stage = offline_stage()
-    unready = RefusedError(Refused(code="unavailable", message="not yet", retryable=True))
-    stage.bus.answers = [BusUnavailableError("away"), unready, READY]
-    ready = asyncio.create_task(ensure_pool(stage.bus, clock=stage.clock, namespace="acme"))
-    while not ready.done():
-        await stage.clock.advance(1)
-
-    assert await ready == READY
-    subject = "segue.v1.acme.cmd.orchestrator.pool_ensure"
-    assert stage.bus.calls == [(subject, EnsurePool(pool="llm"))] * 3
-
-
-async def test_a_pool_that_is_refused_ends_the_service() -> None:
-    """What can never work is not tried for ever."""
-    stage = offline_stage()
-    stage.bus.answers = [RefusedError(Refused(code="unsupported", message="never"))]
-
-    with pytest.raises(RefusedError, match="never"):
-        await ensure_pool(stage.bus, clock=stage.clock, namespace="acme")
 
 
 def test_the_service_is_ready_once_it_has_its_pool() -> None:

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import msgspec
 
 from segue_agents.core.catalogue import Assignment
-from segue_agents.core.place import Place
 from segue_contracts.v1.chat import Tool
+from segue_worker.place import Place
 
 
 class Scene(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,3 +37,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """The provider the author prefers."""
     model: str = ""
     """The model the author prefers."""
+
+
+def request_id(place: Place, turn: int) -> str:
+    """Return the id that a turn's model call and its progress share."""
+    return f"{place.run}:{place.step}:{place.attempt}:{turn}"

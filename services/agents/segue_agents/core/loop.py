@@ -10,7 +10,7 @@ import msgspec
 
 from segue_agents.core.calls import failed_call
 from segue_agents.core.conversation import opening
-from segue_agents.core.job import Job
+from segue_agents.core.job import Job, request_id
 from segue_agents.core.outcome import Fail, Finish, concluded
 from segue_agents.core.usage import added, usage_of
 from segue_contracts.v1.chat import (
@@ -136,13 +136,12 @@ def _ask(state: State) -> Decision:
 
 def _request(state: State, *, final: bool) -> ChatRequest:
     job, place = state.job, state.job.place
-    step = str(place.step)
     wanted = job.assignment.manifest.model
     return ChatRequest(
         messages=[*opening(job), *state.messages],
-        id=f"{place.run}:{step}:{place.attempt}:{state.turns + 1}",
+        id=request_id(place, state.turns + 1),
         run=place.run,
-        step=step,
+        step=str(place.step),
         attempt=place.attempt,
         model=job.model or wanted.name,
         tools=list(job.tools),

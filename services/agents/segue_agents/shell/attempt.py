@@ -20,16 +20,12 @@ from segue_agents.core.loop import (
 )
 from segue_agents.core.outcome import Fail, Finish
 from segue_agents.shell.model import ModelCaller
-from segue_agents.shell.ports import Bench, PayloadStore, Toolbox
-from segue_agents.shell.ticket import Ticket
+from segue_agents.shell.ports import Bench, Toolbox
 from segue_agents.shell.tool_runner import ToolRunner
 from segue_agents.shell.turn_log import TurnLog
-from segue_contracts.v1.values import Failure, UsageTotals
-
-
-class Superseded(msgspec.Struct, frozen=True):
-    """Another worker has the attempt; nothing more may come from here."""
-
+from segue_contracts.v1.values import Failure
+from segue_worker.ports import PayloadStore, Superseded
+from segue_worker.ticket import Ticket
 
 Result = Finish | Fail | Superseded
 
@@ -57,8 +53,6 @@ class Attempt:
     def __init__(self, ticket: Ticket, equipment: Equipment) -> None:
         self._ticket = ticket
         self._with = equipment
-        self.usage = UsageTotals()
-        """What it has used so far; true also when it is given up."""
 
     async def run(self) -> Result:
         """Carry it out.
@@ -80,7 +74,7 @@ class Attempt:
         except TimeoutError:
             sentence = f"the agent did not finish within its {seconds} seconds"
             failure = Failure(code="time_limit", message=sentence, retryable=False)
-            return Fail(failure=failure, usage=self.usage)
+            return Fail(failure=failure, usage=self._ticket.spent.usage)
 
     async def _carry_out(self, assignment: Assignment, given: Mapping[str, object]) -> Result:
         names = assignment.manifest.tools_of(assignment.action)
@@ -106,7 +100,7 @@ class Attempt:
 
     async def _converse(self, state: State, bench: Bench) -> Result:
         while True:
-            self.usage = state.usage
+            self._ticket.spent.usage = state.usage
             turn = await self._next(state, bench)
             if not isinstance(turn, Turn):
                 return turn

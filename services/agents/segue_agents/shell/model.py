@@ -5,8 +5,6 @@ from typing import Final
 import msgspec
 import structlog
 
-from segue_agents.shell.ports import EventBus
-from segue_agents.shell.ticket import Ticket
 from segue_contracts.reply import Refused
 from segue_contracts.v1 import subjects
 from segue_contracts.v1.chat import ChatRequest, ChatResponse
@@ -14,6 +12,8 @@ from segue_contracts.v1.registry import CHAT
 from segue_contracts.v1.values import Failure
 from segue_shared.clock import Clock
 from segue_shared.errors import RefusedError, TransientError
+from segue_worker.ports import EventBus
+from segue_worker.ticket import Ticket
 
 _log = structlog.get_logger()
 

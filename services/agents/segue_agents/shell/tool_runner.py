@@ -8,13 +8,14 @@ import structlog
 
 from segue_agents.core.calls import Invocation, failed_call, read_call
 from segue_agents.core.findings import ToolReport
+from segue_agents.core.job import request_id
 from segue_agents.core.reports import fit
 from segue_agents.shell.ports import Bench
-from segue_agents.shell.publisher import Publisher
-from segue_agents.shell.ticket import Ticket
 from segue_contracts.v1.chat import ToolCall, ToolResult
 from segue_contracts.v1.deltas import ToolProgress
 from segue_shared.errors import SegueError
+from segue_worker.publisher import Publisher
+from segue_worker.ticket import Ticket
 
 _log = structlog.get_logger()
 
@@ -33,7 +34,7 @@ class ToolRunner:
         self, ticket: Ticket, bench: Bench, calls: tuple[ToolCall, ...], *, turn: int
     ) -> tuple[ToolResult, ...]:
         """Do all calls of a turn in parallel; results are in the order of the calls."""
-        request = ticket.request_id(turn)
+        request = request_id(ticket.place, turn)
         work = (self._answer(ticket, bench, call, request=request) for call in calls)
         return tuple(await asyncio.gather(*work))
 

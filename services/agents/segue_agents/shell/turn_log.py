@@ -5,14 +5,14 @@ from typing import Final
 import msgspec
 
 from segue_agents.core.loop import Turn
-from segue_agents.shell.ports import JournalReader, PayloadStore
-from segue_agents.shell.publisher import Publisher
-from segue_agents.shell.ticket import Ticket
 from segue_contracts.envelope import UndecodableError, decode_event
 from segue_contracts.v1.chat import ChatMessage
 from segue_contracts.v1.registry import decode
 from segue_contracts.v1.turns import TurnCompleted
 from segue_shared.errors import BusUnavailableError, InvalidMessageError
+from segue_worker.ports import JournalReader, PayloadStore
+from segue_worker.publisher import Publisher
+from segue_worker.ticket import Ticket
 
 _MESSAGES: Final = tuple[ChatMessage, ...]
 

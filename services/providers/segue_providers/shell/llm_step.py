@@ -1,5 +1,7 @@
 """An LLM step: how does a task become an outcome?"""
 
+import structlog
+
 from segue_contracts.envelope import Message
 from segue_contracts.v1.chat import ChatRequest, ChatResponse
 from segue_contracts.v1.steps import StepCompleted, StepFailed
@@ -7,23 +9,20 @@ from segue_contracts.v1.values import Failure
 from segue_providers.core.llm_task import TaskError, failure_of, output_of, request_of
 from segue_providers.core.offline import NAME
 from segue_providers.core.usage import totals
-from segue_providers.shell.ports import PayloadStore
-from segue_providers.shell.router import Router
-from segue_providers.shell.ticket import Ticket
-from segue_shared.errors import PayloadMissingError, RefusedError
+from segue_providers.shell.router import SERVICE, Router
+from segue_shared.errors import PayloadMissingError, RefusedError, SegueError
+from segue_worker.ports import PayloadStore
+from segue_worker.ticket import Ticket
+
+_log = structlog.get_logger()
 
 
 class LlmStep:
-    """Carries LLM steps out.
+    """Carries LLM steps out."""
 
-    Args:
-        worker: Who this process is.
-    """
-
-    def __init__(self, router: Router, payloads: PayloadStore, *, worker: str) -> None:
+    def __init__(self, router: Router, payloads: PayloadStore) -> None:
         self._router = router
         self._payloads = payloads
-        self._worker = worker
 
     async def outcome(self, ticket: Ticket) -> Message:
         """Ask a model as the task says, and return what came of it.
@@ -35,31 +34,44 @@ class LlmStep:
             given = await self._payloads.unwrap(ticket.task.input)
             request = request_of(ticket.task, given)
         except PayloadMissingError as error:
-            return self._failed(
-                Failure(code="payload_missing", message=str(error), retryable=False)
-            )
+            return _failed(ticket, _lasting("payload_missing", error))
         except TaskError as error:
-            return self._failed(Failure(code="invalid_input", message=str(error), retryable=False))
+            return _failed(ticket, _lasting("invalid_input", error))
         try:
             response = await self._router.chat(request, namespace=ticket.place.namespace)
         except RefusedError as error:
-            return self._failed(failure_of(error.refused))
-        return await self._answered(request, response)
+            return _failed(ticket, failure_of(error.refused))
+        return await self._answered(ticket, request, response)
 
-    async def _answered(self, request: ChatRequest, response: ChatResponse) -> Message:
+    def failure(self, error: Exception) -> Failure:
+        """Say what an error means that the bus or nobody foresaw."""
+        if isinstance(error, SegueError):
+            return _lasting("failed", error)
+        _log.error("step_crashed", exc_info=error)
+        sentence = f"the {SERVICE} service broke down on it ({type(error).__name__})"
+        return Failure(code="internal", message=sentence)
+
+    async def _answered(
+        self, ticket: Ticket, request: ChatRequest, response: ChatResponse
+    ) -> Message:
         output = output_of(request, response)
         called = 0 if response.provider == NAME else 1
         usage = totals(response.usage, cost_usd=response.cost.usd, model_calls=called)
         if output.failure is not None:
-            return StepFailed(error=output.failure, usage=usage, worker=self._worker)
+            return StepFailed(error=output.failure, usage=usage, worker=ticket.worker)
         return StepCompleted(
             output=await self._payloads.wrap(output.value),
             usage=usage,
             provider=response.provider,
             model=response.model_served,
-            worker=self._worker,
+            worker=ticket.worker,
             notes=response.warnings,
         )
 
-    def _failed(self, failure: Failure) -> StepFailed:
-        return StepFailed(error=failure, worker=self._worker)
+
+def _lasting(code: str, error: Exception) -> Failure:
+    return Failure(code=code, message=str(error), retryable=False)
+
+
+def _failed(ticket: Ticket, failure: Failure) -> StepFailed:
+    return StepFailed(error=failure, worker=ticket.worker)

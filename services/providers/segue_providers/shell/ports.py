@@ -1,16 +1,11 @@
-"""Ports: what does the providers service need from models, the bus and its stores?"""
+"""Ports: what does the providers service need from models?"""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Protocol
 
-from segue_contracts.payload import Value
 from segue_contracts.v1.chat import ChatRequest, ChatResponse, ErrorClass
 from segue_contracts.v1.deltas import Delta
-from segue_shared.bus import Stored
 from segue_shared.errors import SegueError
-from segue_shared.journal import StoredMessage
-
-T = TypeVar("T")
 
 Emit = Callable[[Delta], Awaitable[None]]
 """Takes a delta of the answer; its request, attempt, number and time are filled in there."""
@@ -47,44 +42,4 @@ class ModelClient(Protocol):
             ModelCallError: There is no complete answer. Every error of the vendor's library
                 becomes this one.
         """
-        ...
-
-
-class EventBus(Protocol):
-    """Publishing and asking."""
-
-    async def publish(
-        self, subject: str, data: bytes, *, headers: Mapping[str, str] | None = None
-    ) -> None:
-        """Publish a plain message."""
-        ...
-
-    async def create(self, subject: str, data: bytes, *, guard: str = "") -> Stored:
-        """Store an event unless one of its group exists."""
-        ...
-
-    async def call(
-        self, subject: str, request: object, result: type[T], *, timeout_s: float = 5
-    ) -> T:
-        """Send a command and return its result."""
-        ...
-
-
-class JournalReader(Protocol):
-    """Reading the journal of runs."""
-
-    async def last(self, patterns: Sequence[str]) -> list[StoredMessage]:
-        """Return the newest message of each subject that fits a pattern."""
-        ...
-
-
-class PayloadStore(Protocol):
-    """Values of any size."""
-
-    async def wrap(self, value: object) -> Value:
-        """Return a value to put into a message."""
-        ...
-
-    async def unwrap(self, value: Value) -> object:
-        """Return the value itself."""
         ...

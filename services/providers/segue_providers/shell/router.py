@@ -18,10 +18,11 @@ from segue_providers.core.attempts import unanswerable
 from segue_providers.core.route import Decision, Provider, decide, obstacle, way_out
 from segue_providers.shell.call import Call
 from segue_providers.shell.deltas import DeltaStream, Send, nowhere
-from segue_providers.shell.ports import EventBus, ModelClient
+from segue_providers.shell.ports import ModelClient
 from segue_shared.clock import Clock, rfc3339
 from segue_shared.errors import RefusedError, TransientError
 from segue_shared.ids import Ids
+from segue_worker.ports import EventBus
 
 _log = structlog.get_logger()
 

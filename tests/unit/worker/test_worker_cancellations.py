@@ -3,16 +3,16 @@
 import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from unit.agents.agent_support import RUN
+from unit.worker.worker_world import RUN
 
-from segue_agents.core.place import Place
-from segue_agents.shell.cancellations import Cancellations
 from segue_contracts.envelope import Message
 from segue_contracts.v1 import subjects
 from segue_contracts.v1.control import CancelHint
 from segue_contracts.v1.events import frame
 from segue_contracts.v1.runs import RunResumed
 from segue_contracts.v1.subjects import StepId
+from segue_worker.cancellations import Cancellations
+from segue_worker.place import Place
 
 PLACE = Place(namespace="default", run=RUN, step=StepId("scan"), attempt=2)
 SUBJECT = subjects.control("default", RUN, "cancel")
@@ -50,6 +50,7 @@ async def test_a_hint_reaches_the_work_it_means(hint: CancelHint) -> None:
         CancelHint(run="another0run"),
         CancelHint(run=RUN, step="lint"),
         CancelHint(run=RUN, step="scan", attempt=1),
+        CancelHint(run=RUN, attempt=1),
     ],
 )
 async def test_a_hint_leaves_other_work_alone(hint: CancelHint) -> None:

@@ -1,32 +1,41 @@
-"""Places: where in the journal does an attempt live, and what settles it?"""
+"""Places: where in the journal does an attempt live, and does it still count?"""
 
-from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+
 from segue_contracts.v1 import subjects
-from segue_contracts.v1.subjects import SubjectError
+from segue_contracts.v1.subjects import StepId, SubjectError
 
 Standing = Literal["wanted", "cancelled", "settled"]
 """Whether work on an attempt still counts."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """An attempt of a step; read from its task's subject, which the broker vouches for."""
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt of a step, and the subjects that belong to it."""
 
     namespace: str
+    """The tenant."""
     run: str
-    step: str
-    """The step, `<key>` or `<key>~<item>`."""
+    """The run's id."""
+    step: StepId
+    """The step, or one item of a mapped step."""
     attempt: int
-    prefix: str
-    """The subject under which the run's journal lies."""
-    token: str
-    """The step as a subject token."""
+    """Counted from 1."""
+
+    @property
+    def prefix(self) -> str:
+        """The subject under which the run's journal lies."""
+        return subjects.run_prefix(self.namespace, self.run)
+
+    @property
+    def token(self) -> str:
+        """The step as a subject token."""
+        return subjects.step_token(self.step)
 
     @property
     def about(self) -> str:
-        """What the attempt's events are about."""
+        """What its events are about."""
         return f"{self.run}/{self.step}"
 
     @property
@@ -35,19 +44,34 @@ class Place:
         return subjects.step_started(self.prefix, self.token, self.attempt)
 
     @property
+    def turns(self) -> str:
+        """The pattern of its turns."""
+        return subjects.turns(self.prefix, self.token, self.attempt)
+
+    @property
     def outcome_guard(self) -> str:
         """The pattern of its outcome, of which there is one at most."""
         return subjects.outcome_guard(self.prefix, self.token, self.attempt)
 
     @property
+    def delta(self) -> str:
+        """Where its ephemeral progress goes."""
+        return subjects.delta(self.namespace, self.run, self.token)
+
+    @property
     def cancel_requested(self) -> str:
-        """Where it is said that the run shall stop."""
-        return f"{self.prefix}.cancel_requested"
+        """Where it is said that its run shall stop."""
+        return subjects.run_event(self.namespace, self.run, "cancel_requested")
 
     @property
     def settling(self) -> tuple[str, ...]:
         """The patterns of everything that makes work on it pointless."""
-        return self.outcome_guard, self.cancel_requested, f"{self.prefix}.ended"
+        ended = subjects.run_event(self.namespace, self.run, "ended")
+        return self.outcome_guard, self.cancel_requested, ended
+
+    def turn(self, number: int) -> str:
+        """Return where turn `number` is; publishing it is the fence."""
+        return subjects.turn(self.prefix, self.token, self.attempt, number)
 
     def outcome(self, status: str) -> str:
         """Return where an outcome goes."""
@@ -55,7 +79,7 @@ class Place:
 
 
 def place_of(subject: str) -> Place:
-    """Read the place of a task from its subject.
+    """Read the place from the subject of a task.
 
     Raises:
         SubjectError: It is no task's subject.
@@ -67,10 +91,8 @@ def place_of(subject: str) -> Place:
     return Place(
         namespace=run.namespace,
         run=run.run,
-        step=str(subjects.parse_step_token(event.token)),
+        step=subjects.parse_step_token(event.token),
         attempt=event.attempt,
-        prefix=subjects.run_prefix(run.namespace, run.run),
-        token=event.token,
     )
 
 

@@ -2,10 +2,18 @@
 
 import msgspec
 
-from segue_agents.core.place import Place, place_of
 from segue_contracts.envelope import Event, UndecodableError, decode_event
 from segue_contracts.v1.registry import decode
 from segue_contracts.v1.steps import StepScheduled
+from segue_contracts.v1.values import UsageTotals
+from segue_worker.place import Place, place_of
+
+
+class Spent(msgspec.Struct):
+    """What an attempt has used so far; true also when it is given up."""
+
+    usage: UsageTotals = UsageTotals()
+    """The sum over everything that is done."""
 
 
 class Ticket(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,10 +27,8 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     """The frame it came in."""
     worker: str
     """Who has taken it: this process and this one delivery."""
-
-    def request_id(self, turn: int) -> str:
-        """Return the id that a turn's model call and its progress share."""
-        return f"{self.place.run}:{self.place.step}:{self.place.attempt}:{turn}"
+    spent: Spent = msgspec.field(default_factory=Spent)
+    """What the work on it has used; the work keeps it, the worker reads it."""
 
 
 def read_ticket(subject: str, data: bytes, *, worker: str) -> Ticket:

@@ -1,24 +1,24 @@
-"""The worker: what becomes of a task of the pool `llm`?"""
+"""The worker: what becomes of a task?"""
 
 import asyncio
 from typing import Any, Final
 
 import structlog
+from msgspec import UNSET
 
 from segue_contracts.envelope import Message, UndecodableError
-from segue_contracts.v1.registry import OUTCOME_OF
-from segue_contracts.v1.steps import StepCancelled, StepFailed, StepStarted, StepTimedOut
+from segue_contracts.v1.steps import StepCancelled, StepFailed, StepTimedOut
 from segue_contracts.v1.subjects import SubjectError
-from segue_contracts.v1.values import Failure
-from segue_providers.core.place import Place, Standing, standing
-from segue_providers.shell.cancellations import Cancellations
-from segue_providers.shell.llm_step import LlmStep
-from segue_providers.shell.ports import EventBus, JournalReader
-from segue_providers.shell.ticket import Ticket, read_ticket
-from segue_shared.clock import Clock, rfc3339
+from segue_contracts.v1.values import Failure, UsageTotals
 from segue_shared.delivery import Delivery
-from segue_shared.errors import SegueError, TransientError
+from segue_shared.errors import TransientError
 from segue_shared.pull import Ack, Dead, Nak, Verdict
+from segue_shared.runtime import Runtime
+from segue_worker.cancellations import Cancellations
+from segue_worker.place import Place, Standing, standing
+from segue_worker.ports import JournalReader, Superseded, Work
+from segue_worker.publisher import Publisher
+from segue_worker.ticket import Ticket, read_ticket
 
 _log = structlog.get_logger()
 
@@ -28,34 +28,39 @@ FRESH_MS: Final = 1_000
 STARTED_AFTER_S: Final = 0.25
 """A step that still runs after this long is said to have started."""
 
-_CANCELLED: Final = StepCancelled(reason="the run is being cancelled")
+_CANCELLED: Final = "the run is being cancelled"
 
 
 class Worker:
     """Settles tasks: each gets one outcome, from here or from somewhere else.
 
     Args:
-        name: Who this process is.
-        check_s: How often a long call looks whether it is still wanted.
+        work: What the service does with them.
+        runtime: Clock, ids, and who this process is.
+        publisher: How outcomes reach the bus.
+        journal: Where it is seen whether a task is still wanted.
+        cancellations: Hints that it is not.
+        check_s: How often a long attempt looks into the journal.
     """
 
-    def __init__(  # noqa: PLR0913 - the composition root hands in every part by name
+    def __init__(
         self,
-        step: LlmStep,
+        work: Work,
         *,
-        bus: EventBus,
+        runtime: Runtime,
+        publisher: Publisher,
         journal: JournalReader,
         cancellations: Cancellations,
-        clock: Clock,
-        name: str,
         check_s: float,
     ) -> None:
-        self._step = step
-        self._bus = bus
+        self._work = work
+        self._publisher = publisher
         self._journal = journal
         self._cancellations = cancellations
-        self._clock = clock
-        self._name = name
+        self._clock = runtime.clock
+        self._ids = runtime.ids
+        self._name = runtime.settings.instance
+        self._ack_wait_s = runtime.settings.ack_wait_s
         self._check_s = check_s
 
     async def handle(self, delivery: Delivery) -> Verdict:
@@ -64,15 +69,20 @@ class Worker:
         Raises:
             TransientError: The bus or a store is away; the task shall come again.
         """
+        worker = f"{self._name}/{self._ids.unique()}"
         try:
-            ticket = read_ticket(delivery.subject, delivery.data)
+            ticket = read_ticket(delivery.subject, delivery.data, worker=worker)
         except (UndecodableError, SubjectError) as error:
             return Dead("undecodable", str(error))
         early_ms = ticket.task.not_before_ms - self._clock.now_ms()
         if early_ms > 0:
             return Nak(early_ms / 1000)
         known = "wanted" if self._is_fresh(delivery) else await self._standing(ticket.place)
-        outcome = await self._supervise(ticket) if known == "wanted" else _given_up(known)
+        outcome = await self._supervise(ticket) if known == "wanted" else _given_up(ticket, known)
+        if isinstance(outcome, Superseded):
+            _log.info("attempt_superseded", run=ticket.place.run, step=str(ticket.place.step))
+            # The message is the other worker's too: settling it would leave nobody to go on.
+            return Nak(self._ack_wait_s)
         if outcome is not None:
             await self._settle(ticket, outcome)
         return Ack()
@@ -86,32 +96,25 @@ class Worker:
         return standing(place, tuple(message.subject for message in found))
 
     async def _settle(self, ticket: Ticket, outcome: Message) -> None:
-        """Publish the outcome; when the attempt has one already, that one counts."""
-        place = ticket.place
-        subject = place.outcome(OUTCOME_OF[type(outcome)])
-        created = await self._create(ticket, outcome, subject=subject, guard=place.outcome_guard)
+        stored = await self._publisher.outcome(ticket, outcome)
         _log.info(
-            "attempt_settled" if created else "outcome_refused",
-            run=place.run,
-            step=place.step,
-            attempt=place.attempt,
+            "attempt_settled" if stored else "outcome_refused",
+            run=ticket.place.run,
+            step=str(ticket.place.step),
+            attempt=ticket.place.attempt,
             outcome=type(outcome).__name__,
         )
 
-    async def _create(
-        self, ticket: Ticket, body: Message, *, subject: str, guard: str = ""
-    ) -> bool:
-        data = ticket.framed(body, subject, time=rfc3339(self._clock.now_ms()))
-        return (await self._bus.create(subject, data, guard=guard)).created
-
-    async def _supervise(self, ticket: Ticket) -> Message | None:
+    async def _supervise(self, ticket: Ticket) -> Message | Superseded | None:
         """Work until there is an outcome, the deadline is there, or nobody wants it any more."""
         with self._cancellations.watching(ticket.place) as hint:
-            work = asyncio.create_task(self._work(ticket))
+            if hint.is_set():
+                return _given_up(ticket, "cancelled")
+            work = asyncio.create_task(self._attempt(ticket))
             watch = asyncio.create_task(self._watch(ticket.place, hint))
             tell = asyncio.create_task(self._tell(ticket))
             try:
-                left = self._seconds_left(ticket)
+                left = self._time_left_s(ticket)
                 first = asyncio.FIRST_COMPLETED
                 done, _ = await asyncio.wait({work, watch}, timeout=left, return_when=first)
             finally:
@@ -119,26 +122,22 @@ class Worker:
         if work in done:
             return work.result()
         if watch in done:
-            return _given_up(watch.result())
+            return _given_up(ticket, watch.result())
         return StepTimedOut(error=Failure(code="timeout", message="the step's deadline passed"))
 
-    def _seconds_left(self, ticket: Ticket) -> float | None:
+    def _time_left_s(self, ticket: Ticket) -> float | None:
         deadline_ms = ticket.task.deadline_ms
         return max(deadline_ms - self._clock.now_ms(), 0) / 1000 if deadline_ms else None
 
-    async def _work(self, ticket: Ticket) -> Message:
-        """Carry the step out; what is no passing trouble becomes its outcome."""
+    async def _attempt(self, ticket: Ticket) -> Message | Superseded:
+        """Carry the attempt out; whatever is no passing trouble becomes an outcome."""
         try:
-            return await self._step.outcome(ticket)
+            return await self._work.outcome(ticket)
         except TransientError:
             raise
-        except SegueError as error:
-            failure = Failure(code="failed", message=str(error), retryable=False)
         except Exception as error:  # noqa: BLE001 - every attempt gets an outcome
-            _log.exception("step_crashed", run=ticket.place.run, step=ticket.place.step)
-            sentence = f"the providers service broke down on it ({type(error).__name__})"
-            failure = Failure(code="internal", message=sentence)
-        return StepFailed(error=failure, worker=self._name)
+            failure = self._work.failure(error)
+            return StepFailed(error=failure, usage=ticket.spent.usage, worker=ticket.worker)
 
     async def _watch(self, place: Place, hint: asyncio.Event) -> Standing:
         """Return once the attempt is not wanted any more: by a hint, or as the journal says."""
@@ -162,13 +161,19 @@ class Worker:
 
     async def _tell(self, ticket: Ticket) -> None:
         await self._clock.sleep(STARTED_AFTER_S)
-        body = StepStarted(worker=self._name)
-        await self._create(ticket, body, subject=ticket.place.started)
+        await self._publisher.started(ticket)
 
 
-def _given_up(state: Standing) -> Message | None:
-    """Return the outcome of work that nobody wants; a settled attempt has its own already."""
-    return _CANCELLED if state == "cancelled" else None
+def _given_up(ticket: Ticket, state: Standing) -> Message | None:
+    """Return the outcome of work that nobody wants; a settled attempt has its own already.
+
+    A cancelled one needs it for its run to end.
+    """
+    place, usage = ticket.place, ticket.spent.usage
+    _log.info("task_unwanted", run=place.run, step=str(place.step), state=state)
+    if state != "cancelled":
+        return None
+    return StepCancelled(reason=_CANCELLED, usage=usage if usage != UsageTotals() else UNSET)
 
 
 async def _end(*tasks: asyncio.Task[Any]) -> None:

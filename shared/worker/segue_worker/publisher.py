@@ -1,12 +1,8 @@
 """The publisher: how do events of an attempt reach the bus?"""
 
-from typing import Final
-
 import structlog
 from msgspec import UnsetType
 
-from segue_agents.shell.ports import EventBus
-from segue_agents.shell.ticket import Ticket
 from segue_contracts.envelope import Message, encode
 from segue_contracts.v1.deltas import Delta, StepDelta
 from segue_contracts.v1.events import frame, make_event, start_sequence
@@ -15,19 +11,27 @@ from segue_contracts.v1.steps import StepStarted
 from segue_shared.clock import Clock, rfc3339
 from segue_shared.errors import TransientError
 from segue_shared.ids import Ids
-
-SOURCE: Final = "segue/agents"
+from segue_worker.ports import EventBus
+from segue_worker.ticket import Ticket
 
 _log = structlog.get_logger()
 
 
 class Publisher:
-    """Frames and publishes what happens to an attempt."""
+    """Frames and publishes what happens to an attempt.
 
-    def __init__(self, bus: EventBus, *, clock: Clock, ids: Ids) -> None:
+    Args:
+        bus: Where events go.
+        clock: When they happen.
+        ids: What names those that the journal does not name.
+        source: The service that they come from.
+    """
+
+    def __init__(self, bus: EventBus, *, clock: Clock, ids: Ids, source: str) -> None:
         self._bus = bus
         self._clock = clock
         self._ids = ids
+        self._source = source
 
     async def create(self, ticket: Ticket, body: Message, *, subject: str, guard: str = "") -> bool:
         """Store an event of the attempt; False when the subject or its guard was taken."""
@@ -35,7 +39,7 @@ class Publisher:
         data = frame(
             body,
             subject=subject,
-            source=SOURCE,
+            source=self._source,
             about=ticket.place.about,
             time=rfc3339(self._clock.now_ms()),
             causation=event.id,
@@ -61,7 +65,7 @@ class Publisher:
         event = make_event(
             StepDelta(run=place.run, step=str(place.step), delta=delta),
             id=self._ids.unique(),
-            source=SOURCE,
+            source=self._source,
             subject=place.about,
             time=rfc3339(self._clock.now_ms()),
             causation=ticket.event.id,

@@ -2,9 +2,9 @@
 
 import pytest
 
-from segue_agents.core.place import Place, place_of, standing
 from segue_contracts.v1 import subjects
 from segue_contracts.v1.subjects import StepId, SubjectError
+from segue_worker.place import Place, Standing, place_of, standing
 
 RUN = "run00000000000000000000001"
 PREFIX = subjects.run_prefix("default", RUN)
@@ -16,6 +16,7 @@ def test_the_place_is_read_from_the_subject_of_a_task() -> None:
     subject = subjects.scheduled(PREFIX, PLACE.token, 3, pool="agents", priority="p1")
 
     assert place_of(subject) == PLACE
+    assert (str(place_of(subject).step), place_of(subject).token) == ("Lint It~2", PLACE.token)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,7 @@ def test_all_events_of_an_attempt_lie_below_its_place() -> None:
 @pytest.mark.parametrize(
     ("present", "expected"),
     [
-        ((), ""),
+        ((), "wanted"),
         ((subjects.run_event("default", RUN, "cancel_requested"),), "cancelled"),
         ((subjects.run_event("default", RUN, "ended"),), "settled"),
         ((PLACE.outcome("completed"),), "settled"),
@@ -61,7 +62,7 @@ def test_all_events_of_an_attempt_lie_below_its_place() -> None:
     ],
 )
 def test_the_journal_tells_whether_an_attempt_is_wanted(
-    present: tuple[str, ...], expected: str
+    present: tuple[str, ...], expected: Standing
 ) -> None:
     """An outcome or the run's end settle it; a request to cancel alone still needs an outcome."""
     assert expected == standing(PLACE, present)

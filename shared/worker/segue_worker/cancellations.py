@@ -9,10 +9,10 @@ from typing import Final
 import structlog
 from nats.aio.msg import Msg
 
-from segue_agents.core.place import Place
 from segue_contracts.envelope import UndecodableError, decode_event
 from segue_contracts.v1.control import CancelHint
 from segue_contracts.v1.registry import decode
+from segue_worker.place import Place
 
 _log = structlog.get_logger()
 

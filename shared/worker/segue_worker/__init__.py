@@ -1,0 +1,1 @@
+"""How does a service take tasks from a pool and settle them?"""
