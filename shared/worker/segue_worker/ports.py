@@ -49,7 +49,13 @@ class EventBus(Protocol):
         ...
 
     async def call(
-        self, subject: str, request: object, result: type[T], *, timeout_s: float = 5
+        self,
+        subject: str,
+        request: object,
+        result: type[T],
+        *,
+        timeout_s: float = 5,
+        silence_s: float = 0,
     ) -> T:
         """Send a command and return its result."""
         ...

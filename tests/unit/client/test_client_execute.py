@@ -47,13 +47,13 @@ def test_a_definition_is_read_from_standard_input(world: World) -> None:
     assert (result.exit_code, "<stdin>:4:5: " in result.stderr) == (3, True)
 
 
-def test_a_definition_that_is_not_there_is_a_mistake_of_use(world: World) -> None:
+def test_a_definition_that_cannot_be_read_is_an_invalid_one(world: World) -> None:
     """The message names the file."""
     result = world.run("workflow", "validate", "nowhere.yaml")
 
     assert (result.exit_code, result.stderr) == (
-        2,
-        "segue: nowhere.yaml: No such file or directory\n",
+        3,
+        "nowhere.yaml:1:1: No such file or directory\n",
     )
 
 

@@ -159,8 +159,16 @@ def test_a_shared_pool_serves_every_namespace() -> None:
 def test_a_users_pool_serves_its_namespace_only() -> None:
     """Workers of one tenant never receive another's tasks."""
     consumer = pool_consumer("gpu", namespace="acme", ack_wait_s=60)
-    assert (consumer.name, consumer.ack_wait_s) == ("pool_acme_gpu", 60)
+    assert (consumer.name, consumer.ack_wait_s) == ("pool_acme~gpu", 60)
     assert consumer.filters == ("segue.v1.acme.run.*.*.step.*.*.scheduled.gpu.*",)
+
+
+def test_no_two_pools_share_a_name() -> None:
+    """Where the namespace ends and the pool begins is never a matter of reading."""
+    one = pool_consumer("b_c", namespace="a")
+    other = pool_consumer("c", namespace="a_b")
+
+    assert one.name != other.name
 
 
 @pytest.mark.parametrize("consumer", [*BUS.consumers, *POOLS], ids=lambda consumer: consumer.name)

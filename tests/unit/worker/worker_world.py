@@ -71,7 +71,13 @@ class FakeBus:
         self.plain.append((subject, data))
 
     async def call(
-        self, subject: str, request: object, result: type[T], *, timeout_s: float = 5
+        self,
+        subject: str,
+        request: object,
+        result: type[T],
+        *,
+        timeout_s: float = 5,
+        silence_s: float = 0,
     ) -> T:
         """Give the next answer, or raise it."""
         self.calls.append((subject, request))
