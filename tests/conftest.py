@@ -1,6 +1,7 @@
 """Fixtures: what does every test of Segue share?"""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -11,6 +12,10 @@ from segue_shared.bootstrap import apply
 from segue_shared.bus import Bus
 from segue_testing.broker import Broker, broker_choice, running_broker
 from segue_testing.choice import BrokerChoiceError
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and so everything that
+# they start; tests that press Ctrl-C need it heard.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> str:
