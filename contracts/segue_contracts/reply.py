@@ -11,6 +11,7 @@ RefusalCode = Literal[
     "invalid_definition",
     "not_found",
     "conflict",
+    "checkpoint_expired",
     "too_large",
     "unsupported",
     "unavailable",

@@ -3,6 +3,7 @@
 The kit applies a topology without knowing which one; `segue_contracts.v1.topology` holds ours.
 """
 
+import re
 from typing import Literal
 
 import msgspec
@@ -83,6 +84,53 @@ class Consumer(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds of silence after which another client is pinned."""
     deliver_new: bool = False
     """Whether it starts with what comes after its creation."""
+    start_sequence: int = 0
+    """The first sequence that it receives; 0 for everything, or what is new."""
+
+
+class Layout(msgspec.Struct, frozen=True, kw_only=True):
+    """Consumers that divide what one would receive, in a number that changes while they are read.
+
+    Their names hold their number, so that two layouts can exist beside each other.
+    """
+
+    whole: Consumer
+    """The one that they stand for: the first part of their names, and the filters they divide."""
+    bucket: str
+    """Where their number is stored, under the name of the whole."""
+    default: int
+    """How many there are on a fresh broker."""
+    count: int = 0
+    """How many there shall be; 0 keeps what is stored."""
+
+    @property
+    def name(self) -> str:
+        """The first part of all names, and the key of the number."""
+        return self.whole.name
+
+    def consumers(self, count: int) -> tuple[Consumer, ...]:
+        """Return the consumers of a number.
+
+        Raises:
+            ValueError: There are more of them than filters, or none.
+        """
+        filters = self.whole.filters
+        if not 1 <= count <= len(filters):
+            raise ValueError(f"{self.name} consumers: 1 to {len(filters)}, not {count}")
+        bounds = [number * len(filters) // count for number in range(count + 1)]
+        return tuple(
+            msgspec.structs.replace(
+                self.whole,
+                name=f"{self.name}_{count}_{number:02d}",
+                filters=filters[bounds[number] : bounds[number + 1]],
+            )
+            for number in range(count)
+        )
+
+    def owns(self, consumer: str) -> bool:
+        """Tell whether a consumer of the stream belongs to this layout, whatever its number."""
+        # Names with one number come from a time when only one layout could exist.
+        return re.fullmatch(rf"{re.escape(self.name)}(_\d+)?_\d+", consumer) is not None
 
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,7 +166,9 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
     object_buckets: tuple[ObjectBucket, ...]
     """All object buckets."""
     consumers: tuple[Consumer, ...]
-    """The consumers that exist from the start; pool consumers are made on demand."""
+    """The consumers of a fresh broker; pool consumers are made on demand."""
+    layouts: tuple[Layout, ...] = ()
+    """Those of them that divide a stream, in a number that can change."""
     access: tuple[Access, ...]
     """One entry per service."""
     epoch_stream: str = ""

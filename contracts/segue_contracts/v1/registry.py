@@ -8,15 +8,26 @@ from segue_contracts.v1 import chat, commands, control, deltas, runs, steps, tel
 EVENTS: Final[dict[str, type[Message]]] = {
     "segue.run.started.v1": runs.RunStarted,
     "segue.run.cancel_requested.v1": runs.CancelRequested,
+    "segue.run.terminate_requested.v1": runs.TerminateRequested,
     "segue.run.paused.v1": runs.RunPaused,
     "segue.run.resumed.v1": runs.RunResumed,
     "segue.run.parked.v1": runs.RunParked,
     "segue.run.unparked.v1": runs.RunUnparked,
+    "segue.run.budget_extended.v1": runs.BudgetExtended,
+    "segue.run.lease_held.v1": runs.LeaseHeld,
+    "segue.run.lease_granted.v1": runs.LeaseGranted,
+    "segue.run.child_started.v1": runs.ChildStarted,
+    "segue.run.child_ended.v1": runs.ChildEnded,
+    "segue.run.approval_given.v1": runs.ApprovalGiven,
     "segue.run.signal_received.v1": runs.SignalReceived,
     "segue.run.timer_fired.v1": runs.TimerFired,
     "segue.run.ended.v1": runs.RunEnded,
     "segue.run.step_scheduled.v1": steps.StepScheduled,
     "segue.run.step_started.v1": steps.StepStarted,
+    "segue.run.step_beat.v1": steps.StepBeat,
+    "segue.run.step_waiting.v1": steps.StepWaiting,
+    "segue.run.step_mapped.v1": steps.StepMapped,
+    "segue.run.step_checked.v1": steps.StepChecked,
     "segue.run.turn_completed.v1": turns.TurnCompleted,
     "segue.run.step_completed.v1": steps.StepCompleted,
     "segue.run.step_failed.v1": steps.StepFailed,
@@ -68,6 +79,42 @@ VALIDATE: Final = _command(
 CANCEL_RUN: Final = _command(
     "orchestrator", "cancel_run", commands.CancelRun, commands.CancelAccepted
 )
+TERMINATE_RUN: Final = _command(
+    "orchestrator", "terminate_run", commands.TerminateRun, commands.RunState
+)
+PAUSE_RUN: Final = _command("orchestrator", "pause_run", commands.PauseRun, commands.RunState)
+RESUME_RUN: Final = _command("orchestrator", "resume_run", commands.ResumeRun, commands.RunState)
+RESUME_RUNS: Final = _command(
+    "orchestrator", "resume_runs", commands.ResumeRuns, commands.RunsResumed
+)
+SIGNAL_RUN: Final = _command(
+    "orchestrator", "signal_run", commands.SignalRun, commands.SignalAccepted
+)
+DECIDE_APPROVAL: Final = _command(
+    "orchestrator", "decide_approval", commands.DecideApproval, commands.ApprovalRecorded
+)
+EXTEND_BUDGET: Final = _command(
+    "orchestrator", "extend_budget", commands.ExtendBudget, commands.RunState
+)
+LIST_WAITS: Final = _command("orchestrator", "list_waits", commands.ListWaits, commands.WaitList)
+FORK_RUN: Final = _command("orchestrator", "fork_run", commands.ForkRun, commands.RunAccepted)
+DIFF_RUNS: Final = _command("orchestrator", "diff_runs", commands.DiffRuns, commands.RunDiff)
+REPLAY_RUN: Final = _command(
+    "orchestrator", "replay_run", commands.ReplayRun, commands.ReplayResult
+)
+CHECK_RUNS: Final = _command("orchestrator", "check_runs", commands.CheckRuns, commands.RunsChecked)
+SAVE_WORKFLOW: Final = _command(
+    "orchestrator", "save_workflow", commands.SaveWorkflow, commands.WorkflowVersion
+)
+SET_ALIAS: Final = _command(
+    "orchestrator", "set_alias", commands.SetAlias, commands.WorkflowVersion
+)
+LIST_WORKFLOWS: Final = _command(
+    "orchestrator", "list_workflows", commands.ListWorkflows, commands.WorkflowList
+)
+GET_WORKFLOW: Final = _command(
+    "orchestrator", "get_workflow", commands.GetWorkflow, commands.WorkflowText
+)
 GET_RUN: Final = _command("orchestrator", "get_run", commands.GetRun, runs.RunView)
 LIST_RUNS: Final = _command("orchestrator", "list_runs", commands.ListRuns, commands.RunList)
 POOL_ENSURE: Final = _command(
@@ -83,6 +130,22 @@ COMMANDS: Final = (
     START_RUN,
     VALIDATE,
     CANCEL_RUN,
+    TERMINATE_RUN,
+    PAUSE_RUN,
+    RESUME_RUN,
+    RESUME_RUNS,
+    SIGNAL_RUN,
+    DECIDE_APPROVAL,
+    EXTEND_BUDGET,
+    LIST_WAITS,
+    FORK_RUN,
+    DIFF_RUNS,
+    REPLAY_RUN,
+    CHECK_RUNS,
+    SAVE_WORKFLOW,
+    SET_ALIAS,
+    LIST_WORKFLOWS,
+    GET_WORKFLOW,
     GET_RUN,
     LIST_RUNS,
     POOL_ENSURE,
@@ -106,15 +169,31 @@ def decode(event: Event) -> Message | None:
 __all__ = [
     "CANCEL_RUN",
     "CHAT",
+    "CHECK_RUNS",
     "COMMANDS",
+    "DECIDE_APPROVAL",
+    "DIFF_RUNS",
     "EVENTS",
+    "EXTEND_BUDGET",
+    "FORK_RUN",
     "GET_RUN",
+    "GET_WORKFLOW",
     "LIST_AGENTS",
     "LIST_RUNS",
+    "LIST_WAITS",
+    "LIST_WORKFLOWS",
     "OUTCOME_OF",
+    "PAUSE_RUN",
     "POOL_ENSURE",
     "PROVIDERS_STATUS",
+    "REPLAY_RUN",
+    "RESUME_RUN",
+    "RESUME_RUNS",
+    "SAVE_WORKFLOW",
+    "SET_ALIAS",
+    "SIGNAL_RUN",
     "START_RUN",
+    "TERMINATE_RUN",
     "TYPE_OF",
     "VALIDATE",
     "Command",

@@ -1,10 +1,11 @@
 """Events of a step: which work was handed out, and what came of it?"""
 
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import UNSET, UnsetType
 
 from segue_contracts.envelope import Message
+from segue_contracts.v1.runs import BudgetLimits, WaitKind
 from segue_contracts.v1.values import Failure, UsageTotals, Value
 
 OutcomeStatus = Literal["completed", "failed", "timed_out", "cancelled", "skipped"]
@@ -45,6 +46,14 @@ class StepScheduled(Message, frozen=True, kw_only=True):
     """Do not start earlier, Unix milliseconds: the backoff of a retry."""
     deadline_ms: int = 0
     """The attempt times out then, Unix milliseconds; 0 for never."""
+    heartbeat_ms: int = 0
+    """Publish a beat at least this often, milliseconds; 0 asks for none."""
+    start_to_close_ms: int = 0
+    """Finish within this time after starting, milliseconds; 0 for no limit."""
+    compensates: str = ""
+    """The key of the step that this task undoes; empty for ordinary work."""
+    budget: BudgetLimits | UnsetType = UNSET
+    """What the run has left to use; absent when nothing limits it."""
 
 
 class StepStarted(Message, frozen=True, kw_only=True):
@@ -52,6 +61,56 @@ class StepStarted(Message, frozen=True, kw_only=True):
 
     worker: str
     """Who works on it."""
+
+
+class StepBeat(Message, frozen=True, kw_only=True):
+    """A worker is still at the attempt; asked for by `heartbeatMs` of the task."""
+
+    worker: str
+    """Who works on it."""
+    note: str = ""
+    """How far it is, for people."""
+
+
+class StepWaiting(Message, frozen=True, kw_only=True):
+    """The step waits for time, a signal, an event or a person; the dispatch of that attempt."""
+
+    kind: WaitKind
+    """What it waits for."""
+    until_ms: int = 0
+    """The moment that ends the wait, Unix milliseconds; 0 when something else does."""
+    deadline_ms: int = 0
+    """The wait times out then, Unix milliseconds; 0 for never."""
+    escalate_ms: int = 0
+    """The escalation step runs then, Unix milliseconds; 0 for never."""
+    name: str = ""
+    """The signal's name, or the event's topic."""
+    message: str = ""
+    """What is to be approved."""
+    approvers: list[str] = []
+    """Who may approve; everybody when empty."""
+    quorum: int = 1
+    """How many approvals it takes."""
+    form: dict[str, Any] = {}
+    """JSON Schema of what is to be filled in."""
+
+
+class StepMapped(Message, frozen=True, kw_only=True):
+    """The step is repeated for each item of a list, as `<key>~<index>`."""
+
+    count: int
+    """How many items there are."""
+    items: Value = Value()
+    """The list itself."""
+
+
+class StepChecked(Message, frozen=True, kw_only=True):
+    """The output of a completed attempt was held against the step's schema."""
+
+    accepted: bool
+    """Whether it satisfies the schema, so that it counts."""
+    problems: list[str] = []
+    """What is wrong with it, the first few."""
 
 
 class StepCompleted(Message, frozen=True, kw_only=True):
@@ -102,4 +161,5 @@ class StepSkipped(Message, frozen=True, kw_only=True):
     """The step will not run."""
 
     reason: str
-    """`condition` when its `when` is false, `upstream` when what it depends on did not complete."""
+    """`condition` when its `when` is false, `upstream` when what it depends on did not complete,
+    `not_escalated` when the approval it waits on was decided in time."""

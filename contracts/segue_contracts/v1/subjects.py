@@ -4,6 +4,7 @@ This is the only module that builds or reads a subject. Tokens are `[a-z0-9_-]`;
 form are escaped reversibly and map items append `~<index>`.
 """
 
+import hashlib
 import re
 import zlib
 from typing import Final
@@ -16,6 +17,8 @@ MAX_STEP_KEY: Final = 128
 MAX_STEP_TOKEN: Final = 400
 MAX_ITEM: Final = 999_999_999
 PRIORITIES: Final = ("p0", "p1", "p2", "p3")
+UNDO: Final = "undo"
+"""Ends the token of the task that undoes a step; no item's index and no step's key."""
 
 _TOKEN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _RUN = re.compile(r"[a-z0-9]{8,40}")
@@ -29,15 +32,17 @@ class SubjectError(ValueError):
 
 
 class StepId(msgspec.Struct, frozen=True, order=True):
-    """A step, or one item of a mapped step."""
+    """A step, one item of a mapped step, or the task that undoes either."""
 
     key: str
     """The step's key as the author wrote it."""
     items: tuple[int, ...] = ()
     """Indices of the map items, outermost first; empty for a plain step."""
+    undo: bool = False
+    """Whether it is the task that undoes the step."""
 
     def __str__(self) -> str:
-        return "~".join((self.key, *map(str, self.items)))
+        return "~".join((self.key, *map(str, self.items), *([UNDO] if self.undo else ())))
 
 
 class RunSubject(msgspec.Struct, frozen=True):
@@ -64,6 +69,15 @@ class StepEvent(msgspec.Struct, frozen=True):
     """`scheduled`, `started`, `turn` or `outcome`."""
     rest: tuple[str, ...]
     """What follows: pool and class, the turn's number, the status."""
+
+
+class IntakeSubject(msgspec.Struct, frozen=True):
+    """The subject of an event of a user's system taken apart."""
+
+    namespace: str
+    """The tenant."""
+    topic: str
+    """The user's own topic, one token or more."""
 
 
 class TimerSubject(msgspec.Struct, frozen=True):
@@ -148,7 +162,8 @@ def step_token(step: StepId) -> str:
     """
     if not all(0 <= index <= MAX_ITEM for index in step.items):
         raise SubjectError(f"map items count from 0 to {MAX_ITEM}: {step}")
-    return "~".join((escape_key(step.key), *map(str, step.items)))
+    parts = (escape_key(step.key), *map(str, step.items))
+    return "~".join((*parts, UNDO) if step.undo else parts)
 
 
 def parse_step_token(text: str) -> StepId:
@@ -158,9 +173,31 @@ def parse_step_token(text: str) -> StepId:
         SubjectError: No step has this token.
     """
     key, *items = text.split("~")
+    undo = items[-1:] == [UNDO]
+    if undo:
+        items.pop()
     if not all(_ITEM.fullmatch(item) for item in items):
         raise SubjectError(f"{text!r} is no step token")
-    return StepId(unescape_key(key), tuple(map(int, items)))
+    return StepId(unescape_key(key), tuple(map(int, items)), undo)
+
+
+def step_token_of(text: str) -> str:
+    """Return the token of a step as people write it, `review` or `review~3`.
+
+    Raises:
+        SubjectError: No step is written so.
+    """
+    key, *items = text.split("~")
+    return "~".join((escape_key(key), *items))
+
+
+def step_text_of(step: str) -> str:
+    """Return a step's token as people write it.
+
+    Raises:
+        SubjectError: No step has this token.
+    """
+    return str(parse_step_token(step))
 
 
 # The journal of a run.
@@ -232,6 +269,56 @@ def outcome(prefix: str, step: str, attempt: int, status: str) -> str:
 def outcome_guard(prefix: str, step: str, attempt: int) -> str:
     """Return the group of subjects among which an attempt has at most one outcome."""
     return f"{_attempt(prefix, step, attempt)}.outcome.*"
+
+
+def step_waiting(prefix: str, step: str, attempt: int) -> str:
+    """Return the subject that says a step waits."""
+    return f"{_attempt(prefix, step, attempt)}.waiting"
+
+
+def step_mapped(prefix: str, step: str, attempt: int) -> str:
+    """Return the subject that says a step is repeated for items."""
+    return f"{_attempt(prefix, step, attempt)}.mapped"
+
+
+def step_checked(prefix: str, step: str, attempt: int) -> str:
+    """Return the subject that says whether an attempt's output satisfies its schema."""
+    return f"{_attempt(prefix, step, attempt)}.checked"
+
+
+def step_beat(prefix: str, step: str, attempt: int, number: int) -> str:
+    """Return the subject of a worker's sign of life, counted from 1."""
+    return f"{_attempt(prefix, step, attempt)}.beat.{number}"
+
+
+def step_beats(prefix: str, step: str, attempt: int) -> str:
+    """Return the pattern of all signs of life of an attempt."""
+    return f"{_attempt(prefix, step, attempt)}.beat.*"
+
+
+def child_started(prefix: str, child: str) -> str:
+    """Return the subject that says a child run was started; it is the step's dispatch."""
+    return f"{prefix}.child.{child}.started"
+
+
+def child_ended(prefix: str, child: str) -> str:
+    """Return the subject that says a child run ended; it is the step's outcome."""
+    return f"{prefix}.child.{child}.ended"
+
+
+def lease_name(kind: str, workflow: str, key: str) -> str:
+    """Return the token of a lease; the same key of another workflow is another lease."""
+    return hashlib.sha256(f"{kind}/{workflow}/{key}".encode()).hexdigest()[:32]
+
+
+def lease_held(prefix: str, lease: str) -> str:
+    """Return the subject that says a run waits for a lease."""
+    return f"{prefix}.held.{lease}"
+
+
+def lease_granted(prefix: str, lease: str) -> str:
+    """Return the subject that says a run holds a lease."""
+    return f"{prefix}.granted.{lease}"
 
 
 def task_prefix(subject: str) -> str:
@@ -325,6 +412,24 @@ def timers_of(namespace: str, run: str) -> str:
     return f"{PREFIX}.{token(namespace)}.timer.{shard_of(run)}.{run}.>"
 
 
+def timers() -> str:
+    """Return the pattern of all schedules."""
+    return f"{PREFIX}.*.timer.>"
+
+
+def parse_timer(subject: str) -> TimerSubject:
+    """Take the subject of a schedule apart.
+
+    Raises:
+        SubjectError: It is another kind of subject.
+    """
+    match subject.split("."):
+        case ["segue", "v1", namespace, "timer", shard, run, number] if number.encode().isdigit():
+            return TimerSubject(namespace, shard, run, int(number))
+        case _:
+            raise SubjectError(f"{subject!r} is no timer")
+
+
 def timer_cancelled(namespace: str, run: str) -> str:
     """Return the subject of the message that takes a run's timer back."""
     return f"{PREFIX}.{token(namespace)}.timer.{shard_of(run)}.{run}.cancelled"
@@ -344,6 +449,29 @@ def parse_fired(subject: str) -> TimerSubject:
 
 
 # Everything that is not a journal.
+
+
+def intake(namespace: str, topic: str) -> str:
+    """Return the subject of an event of a user's system."""
+    return f"{PREFIX}.{token(namespace)}.in.{topic}"
+
+
+def parse_intake(subject: str) -> IntakeSubject:
+    """Take the subject of an event of a user's system apart.
+
+    Raises:
+        SubjectError: It is another kind of subject.
+    """
+    match subject.split("."):
+        case ["segue", "v1", namespace, "in", *topic] if topic:
+            return IntakeSubject(namespace, ".".join(topic))
+        case _:
+            raise SubjectError(f"{subject!r} is no event of a user's system")
+
+
+def short_hash(text: str) -> str:
+    """Return a token that stands for a text of any form, sixteen digits."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def command(namespace: str, service: str, verb: str) -> str:

@@ -6,6 +6,7 @@ from segue_contracts.topology import (
     Access,
     Bucket,
     Consumer,
+    Layout,
     ObjectBucket,
     Republish,
     Stream,
@@ -23,24 +24,49 @@ ADVISORIES: Final = "ADVISORIES"
 WORKFLOWS: Final = "WORKFLOWS"
 RUN_KEYS: Final = "RUN_KEYS"
 AGENTS: Final = "AGENTS"
+SNAPSHOTS: Final = "SNAPSHOTS"
+LEASES: Final = "LEASES"
+WAITS: Final = "WAITS"
+MEMBERS: Final = "MEMBERS"
+LAYOUTS: Final = "LAYOUTS"
 PAYLOADS: Final = "PAYLOADS"
 
 TIMER_RELAY: Final = "orchestrator_timers"
+INTAKE_RELAY: Final = "orchestrator_intake"
 AGENTS_POOL: Final = "agents"
 LLM_POOL: Final = "llm"
 SHARED_POOLS: Final = frozenset({AGENTS_POOL, LLM_POOL, "connectors"})
 """Pools that serve every namespace; any other pool belongs to one."""
 
-DEFAULT_SHARD_CONSUMERS: Final = 16
+DEFAULT_SHARD_CONSUMERS: Final = 4
 PIN_GROUP: Final = "owner"
+PIN_TIMEOUT_S: Final = 4
+"""Longer than an idle owner's pull requests live, so that it keeps its pin."""
 
 _DAY_S = 24 * 3600
 _GIB = 1024**3
 
 
-def shard_consumer(number: int) -> str:
-    """Return the name of a shard consumer."""
-    return f"orchestrator_{number:02d}"
+def shard_layout(count: int = 0) -> Layout:
+    """Return how shard consumers divide the virtual shards among them.
+
+    Args:
+        count: How many there shall be; 0 keeps what is stored.
+    """
+    return Layout(
+        whole=Consumer(
+            stream=RUNS,
+            name="orchestrator",
+            filters=subjects.shard_filters(0, subjects.SHARDS - 1),
+            ack_policy="all",
+            max_ack_pending=20_000,
+            pinned_group=PIN_GROUP,
+            pinned_timeout_s=PIN_TIMEOUT_S,
+        ),
+        bucket=LAYOUTS,
+        default=DEFAULT_SHARD_CONSUMERS,
+        count=count,
+    )
 
 
 def shard_consumers(count: int = DEFAULT_SHARD_CONSUMERS) -> tuple[Consumer, ...]:
@@ -49,20 +75,7 @@ def shard_consumers(count: int = DEFAULT_SHARD_CONSUMERS) -> tuple[Consumer, ...
     Raises:
         ValueError: The count is not between 1 and 256.
     """
-    if not 1 <= count <= subjects.SHARDS:
-        raise ValueError(f"shard consumers: 1 to {subjects.SHARDS}, not {count}")
-    bounds = [number * subjects.SHARDS // count for number in range(count + 1)]
-    return tuple(
-        Consumer(
-            stream=RUNS,
-            name=shard_consumer(number),
-            filters=subjects.shard_filters(bounds[number], bounds[number + 1] - 1),
-            ack_policy="all",
-            max_ack_pending=20_000,
-            pinned_group=PIN_GROUP,
-        )
-        for number in range(count)
-    )
+    return shard_layout().consumers(count)
 
 
 def pool_consumer(pool: str, *, namespace: str = "default", ack_wait_s: float = 30) -> Consumer:
@@ -134,7 +147,16 @@ _STREAMS = (
 _BUCKETS = (
     Bucket(name=WORKFLOWS, description="Definitions by hash, immutable."),
     Bucket(name=RUN_KEYS, description="Idempotency keys of starts, for ever."),
+    Bucket(name=SNAPSHOTS, description="States of long runs, so that old events can go."),
+    Bucket(name=LEASES, description="Who holds and who waits for each concurrency key."),
+    Bucket(name=WAITS, description="What runs wait for, to be listed and to be found by topic."),
     Bucket(name=AGENTS, description="Manifests of registered agents."),
+    Bucket(
+        name=MEMBERS,
+        description="Live instances of services, each for as long as it says so.",
+        key_ttl=True,
+    ),
+    Bucket(name=LAYOUTS, description="How many consumers divide a stream among them."),
 )
 
 _OBJECTS = (ObjectBucket(name=PAYLOADS, description="Values over 64 KiB under their SHA-256."),)
@@ -152,11 +174,15 @@ _ACCESS = (
             f"{_P}.*.dead.orchestrator.>",
         ),
         subscribe=(f"{_P}.*.cmd.orchestrator.>",),
-        reads=(RUNS,),
-        consumes=(f"{RUNS}.orchestrator_*", f"{TIMERS}.{TIMER_RELAY}"),
+        reads=(RUNS, TIMERS),
+        consumes=(
+            f"{RUNS}.orchestrator_*",
+            f"{TIMERS}.{TIMER_RELAY}",
+            f"{INTAKE}.{INTAKE_RELAY}",
+        ),
         creates_consumers=(f"{RUNS}.pool_*",),
-        keys_read=(WORKFLOWS, RUN_KEYS, AGENTS),
-        keys_write=(WORKFLOWS, RUN_KEYS),
+        keys_read=(WORKFLOWS, RUN_KEYS, AGENTS, SNAPSHOTS, LEASES, WAITS, MEMBERS, LAYOUTS),
+        keys_write=(WORKFLOWS, RUN_KEYS, SNAPSHOTS, LEASES, WAITS, MEMBERS),
         objects=(PAYLOADS,),
     ),
     Access(
@@ -210,23 +236,35 @@ _ACCESS = (
 )
 
 
-def topology(shard_consumer_count: int = DEFAULT_SHARD_CONSUMERS) -> Topology:
+def topology(shard_consumer_count: int = 0) -> Topology:
     """Return everything a broker must have for Segue.
 
     Args:
-        shard_consumer_count: How many consumers divide the virtual shards.
+        shard_consumer_count: How many consumers divide the virtual shards; 0 keeps what is stored.
+
+    Raises:
+        ValueError: The count is not between 1 and 256.
     """
+    layout = shard_layout(shard_consumer_count)
     relay = Consumer(
         stream=TIMERS,
         name=TIMER_RELAY,
         filters=(f"{subjects.PREFIX}.*.fired.>",),
         max_ack_pending=1_000,
     )
+    intake = Consumer(
+        stream=INTAKE,
+        name=INTAKE_RELAY,
+        filters=(f"{subjects.PREFIX}.*.in.>",),
+        max_ack_pending=1_000,
+        deliver_new=True,
+    )
     return Topology(
         streams=_STREAMS,
         buckets=_BUCKETS,
         object_buckets=_OBJECTS,
-        consumers=(*shard_consumers(shard_consumer_count), relay),
+        consumers=(*layout.consumers(shard_consumer_count or layout.default), relay, intake),
+        layouts=(layout,),
         access=_ACCESS,
         epoch_stream=RUNS,
     )
