@@ -60,6 +60,7 @@ imports: install ## check who may import whom
 .PHONY: contracts-check
 contracts-check: install ## check that generated schemas and references are current
 	@$(RUN) python -m segue_contracts check
+	@$(RUN) python -m segue_language check
 
 .PHONY: deploy-check
 deploy-check: install ## check the Dockerfile and the compose file, as far as that goes without an engine

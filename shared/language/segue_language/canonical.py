@@ -33,6 +33,15 @@ def _content(workflow: Workflow) -> dict[str, object]:
     content: dict[str, object] = workflow.model_dump(
         mode="json", by_alias=True, exclude_defaults=True
     )
+    return _without_repeated_priority(content, workflow)
+
+
+def _without_repeated_priority(content: dict[str, object], workflow: Workflow) -> dict[str, object]:
+    """Leave out a step's priority where it is the workflow's anyway."""
+    steps = content["steps"]
+    for step in steps if isinstance(steps, list) else []:
+        if step.get("priority") == workflow.priority:
+            del step["priority"]
     return content
 
 

@@ -3,69 +3,27 @@
 The checks read the canonical raw form, so that one wrong field hides nothing else.
 """
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Final, Self
+from collections.abc import Collection, Iterator
+from typing import Final
 
-from segue_language.expressions import References, references
+from segue_language.fields import workflow_reference
 from segue_language.graph import Upstream, cycle_text, cycles
-from segue_language.models import BESIDE, KINDS, POOLS, TYPES, as_input, has_type
-from segue_language.paths import Reference
+from segue_language.hold_checks import check_escalations, check_retry, check_schemas
+from segue_language.models import BESIDE, COMPENSATIONS, KINDS, POOLS, TYPES, as_input, has_type
+from segue_language.outline import Fields, Outline, dependencies_of
 from segue_language.problems import Finding, Path, shown
-from segue_language.sites import Site, local_names, step_sites, value_sites
-from segue_language.templates import ExpressionError
+from segue_language.template_checks import check_results, check_templates
 
 _MAX_ESCAPED: Final = 400
 _ESCAPED_BYTE: Final = 3
-
-Fields = Mapping[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class Outline:
-    """What of a definition is well-formed enough to be checked."""
-
-    document: Fields
-    steps: tuple[tuple[int, Fields], ...]
-    keys: Mapping[str, int]
-    """The first step that has a key."""
-    inputs: Fields
-    dependencies: Mapping[str, tuple[str, ...]]
-    """Known ones only, without a step's own key."""
-
-    @classmethod
-    def of(cls, document: Fields) -> Self:
-        """Pick out what has the right form."""
-        listed = document.get("steps")
-        numbered = enumerate(listed if isinstance(listed, list) else [])
-        steps = tuple((index, step) for index, step in numbered if isinstance(step, dict))
-        keys: dict[str, int] = {}
-        for index, step in steps:
-            key = step.get("key")
-            if isinstance(key, str):
-                keys.setdefault(key, index)
-        inputs = document.get("inputs")
-        dependencies: dict[str, tuple[str, ...]] = {}
-        for _, step in steps:
-            key = step.get("key")
-            if isinstance(key, str):
-                known = tuple(k for _, k in _dependencies(step) if k in keys and k != key)
-                dependencies.setdefault(key, known)
-        return cls(document, steps, keys, inputs if isinstance(inputs, dict) else {}, dependencies)
-
-
-def _dependencies(step: Fields) -> Iterator[tuple[int, str]]:
-    listed = step.get("dependsOn")
-    for index, key in enumerate(listed if isinstance(listed, list) else []):
-        if isinstance(key, str):
-            yield index, key
+_NO_UNDOING: Final = "'compensate' does not say what undoes the step"
 
 
 def check(
     outline: Outline,
     *,
     known_agents: Collection[str] | None = None,
-    given: Fields | None = None,
+    known_workflows: Collection[str] | None = None,
     typed: Collection[int] = (),
 ) -> Iterator[Finding]:
     """Yield everything that does not fit together.
@@ -73,7 +31,7 @@ def check(
     Args:
         outline: The definition.
         known_agents: The agents there are, if known.
-        given: The inputs of a run, if there is one.
+        known_workflows: The workflows there are, if known; see `parse`.
         typed: Steps whose kind has been found wrong already.
     """
     upstream = Upstream(outline.dependencies)
@@ -81,14 +39,27 @@ def check(
         yield from _check_key(outline, index, step)
         yield from _check_dependencies(outline, index, step)
         if index not in typed:
-            yield from _check_kind(index, step)
-        yield from _check_agent(index, step, known_agents)
-        yield from _check_templates(outline, upstream, index, step)
+            yield from _check_kind(("steps", index), step, KINDS)
+        yield from check_schemas(index, step)
+        yield from check_templates(outline, upstream, index, step)
     if not upstream.is_complete:
         yield from _check_cycles(outline)
-    yield from _check_results(outline)
-    if given is not None:
-        yield from _check_given(outline, given)
+    for task, at in _tasks(outline):
+        yield from check_retry(task.get("retry"), (*at, "retry"))
+        yield from _check_agent(task, at, known_agents)
+        yield from _check_workflow(outline, task, at, known_workflows)
+    yield from check_escalations(outline, upstream)
+    yield from check_results(outline)
+
+
+def _tasks(outline: Outline) -> Iterator[tuple[Fields, Path]]:
+    """Yield the workflow's own retry, each step, and what undoes it."""
+    yield {"retry": outline.document.get("retry")}, ()
+    for index, step in outline.steps:
+        yield step, ("steps", index)
+        undo = step.get("compensate")
+        if isinstance(undo, dict):
+            yield undo, ("steps", index, "compensate")
 
 
 def _check_key(outline: Outline, index: int, step: Fields) -> Iterator[Finding]:
@@ -115,7 +86,7 @@ def _escaped_length(key: str) -> int:
 
 
 def _check_dependencies(outline: Outline, index: int, step: Fields) -> Iterator[Finding]:
-    for position, key in _dependencies(step):
+    for position, key in dependencies_of(step):
         path: Path = ("steps", index, "dependsOn", position)
         if key == step.get("key"):
             message = f"step {shown(key)} depends on itself"
@@ -133,8 +104,8 @@ def _check_dependencies(outline: Outline, index: int, step: Fields) -> Iterator[
 def _check_cycles(outline: Outline) -> Iterator[Finding]:
     for cycle in cycles(outline.dependencies):
         index = outline.keys[cycle[0]]
-        step = next(step for number, step in outline.steps if number == index)
-        position = next(position for position, key in _dependencies(step) if key == cycle[1])
+        needed = dependencies_of(outline.step(cycle[0]))
+        position = next(position for position, key in needed if key == cycle[1])
         yield Finding(
             path=("steps", index, "dependsOn", position),
             code="cycle",
@@ -142,32 +113,33 @@ def _check_cycles(outline: Outline) -> Iterator[Finding]:
         )
 
 
-def _check_kind(index: int, step: Fields) -> Iterator[Finding]:
-    kinds = [kind for kind in KINDS if step.get(kind) is not None]
+def _check_kind(path: Path, task: Fields, all_kinds: tuple[str, ...]) -> Iterator[Finding]:
+    kinds = [kind for kind in all_kinds if task.get(kind) is not None]
     if not kinds:
-        message = f"the step does not say what it does; give it one of {', '.join(KINDS)}"
-        yield Finding(path=("steps", index), code="no_kind", message=message)
-        return
+        what = "the step does not say what it does" if all_kinds is KINDS else _NO_UNDOING
+        message = f"{what}; give it one of {', '.join(all_kinds)}"
+        yield Finding(path=path, code="no_kind", message=message)
     for kind in kinds[1:]:
         message = f"'{kind}' beside '{kinds[0]}': a step has exactly one kind"
-        path: Path = ("steps", index, kind)
-        yield Finding(path=path, code="several_kinds", message=message, at_key=True)
-    for field, allowed in BESIDE.items():
-        if step.get(field) is not None and not allowed & {*kinds}:
-            goes = " or ".join(f"'{kind}'" for kind in sorted(allowed))
+        yield Finding(path=(*path, kind), code="several_kinds", message=message, at_key=True)
+    for field, allowed in BESIDE.items() if kinds else ():
+        if task.get(field) is not None and not allowed & {*kinds}:
+            goes = " or ".join(f"'{kind}'" for kind in all_kinds if kind in allowed)
             message = f"'{field}' goes with {goes}, not with '{kinds[0]}'"
-            path = ("steps", index, field)
-            yield Finding(path=path, code="misplaced_field", message=message, at_key=True)
-    if step.get("pool") in POOLS.values():
-        message = f"the pool {shown(str(step['pool']))} is built in; choose another name"
-        yield Finding(path=("steps", index, "pool"), code="reserved_pool", message=message)
+            yield Finding(path=(*path, field), code="misplaced_field", message=message, at_key=True)
+    if task.get("pool") in POOLS.values():
+        message = f"the pool {shown(str(task['pool']))} is built in; choose another name"
+        yield Finding(path=(*path, "pool"), code="reserved_pool", message=message)
+    undo = task.get("compensate")
+    if isinstance(undo, dict):
+        yield from _check_kind((*path, "compensate"), undo, COMPENSATIONS)
 
 
-def _check_agent(index: int, step: Fields, known: Collection[str] | None) -> Iterator[Finding]:
-    agent = step.get("agent")
+def _check_agent(task: Fields, path: Path, known: Collection[str] | None) -> Iterator[Finding]:
+    agent = task.get("agent")
     if known is not None and isinstance(agent, str) and agent not in known:
         yield Finding(
-            path=("steps", index, "agent"),
+            path=(*path, "agent"),
             code="unknown_agent",
             message=f"unknown agent {shown(agent)}",
             wrong=agent,
@@ -175,102 +147,37 @@ def _check_agent(index: int, step: Fields, known: Collection[str] | None) -> Ite
         )
 
 
-def _check_templates(
-    outline: Outline, upstream: Upstream, index: int, step: Fields
+def _check_workflow(
+    outline: Outline, task: Fields, path: Path, known: Collection[str] | None
 ) -> Iterator[Finding]:
-    key = step.get("key")
-    for site in step_sites(step):
-        path = ("steps", index, *site.path)
-        values = local_names(step, site.mode)
-        found = _references(outline, site, path, values)
-        if isinstance(found, Finding):
-            yield found
-            continue
-        yield from _unknown(outline, found, path, values)
-        if isinstance(key, str):
-            yield from _check_upstream(upstream, found, key, path)
-
-
-def _check_upstream(
-    upstream: Upstream, found: References, key: str, path: Path
-) -> Iterator[Finding]:
-    own = "compensate" in path
-    for used in sorted(found.steps):
-        if used == key and not own:
-            message = f"step {shown(key)} uses its own output"
-            yield Finding(path=path, code="own_output", message=message)
-        elif used != key and not upstream.includes(used, of=key):
-            message = f"{shown(used)} may not have run before {shown(key)}; add it to 'dependsOn'"
-            yield Finding(path=path, code="not_upstream", message=message)
-
-
-def _references(
-    outline: Outline, site: Site, path: Path, values: Collection[str] = ()
-) -> References | Finding:
+    """A workflow may start itself: a run's depth is bounded."""
+    text = task.get("workflow")
+    if known is None or not isinstance(text, str):
+        return
     try:
-        return references(
-            site.source,
-            steps=outline.keys,
-            inputs=outline.inputs,
-            values=values,
-            mode=site.mode,
-        )
-    except ExpressionError as error:
-        return Finding(path=path, code="wrong_expression", message=str(error))
+        name, selector = workflow_reference(text)
+    except ValueError:
+        return
+    own = outline.document.get("name")
+    listed = selector and any(other.startswith(f"{name}@") for other in known)
+    if listed and text not in known and text != f"{own}@{outline.document.get('version')}":
+        wrong = text
+    elif not listed and name not in known and name != own:
+        wrong = name
+    else:
+        return
+    yield Finding(
+        path=(*path, "workflow"),
+        code="unknown_workflow",
+        message=f"unknown workflow {shown(wrong)}",
+        wrong=wrong,
+        candidates=known,
+    )
 
 
-def _unknown(
-    outline: Outline, found: References, path: Path, values: Collection[str] = ()
-) -> Iterator[Finding]:
-    for used in found.unknown:
-        message, wrong, candidates = _explained(outline, used, values)
-        yield Finding(
-            path=path,
-            code="unknown_reference",
-            message=message,
-            wrong=wrong,
-            candidates=candidates,
-        )
-
-
-def _explained(
-    outline: Outline, used: Reference, values: Collection[str]
-) -> tuple[str, str, Collection[str]]:
-    head, name = used.parts[0], used.parts[1] if len(used.parts) > 1 else ""
-    path = shown(used.text)
-    if head == "steps" and name in outline.keys:
-        return f"{path}: a step has its 'output' only, as in steps.{name}.output", "", ()
-    if head == "steps" and not name:
-        return f"{path}: name the step, as in steps.<key>.output", "", ()
-    if head == "steps":
-        return f"{path}: unknown step {shown(name)}", name, outline.keys
-    if head == "inputs":
-        return f"{path}: unknown input {shown(name)}", name, outline.inputs
-    names = [*outline.keys, *outline.inputs, *values]
-    return f"{path}: {shown(head)} is neither a step nor an input", head, names
-
-
-def _check_results(outline: Outline) -> Iterator[Finding]:
-    """Check the templates of the workflow itself: results see all, its key only inputs."""
-    for site in value_sites(outline.document.get("outputs"), ("outputs",)):
-        found = _references(outline, site, site.path)
-        if isinstance(found, Finding):
-            yield found
-        else:
-            yield from _unknown(outline, found, site.path)
-    for site in value_sites(outline.document.get("concurrency"), ("concurrency",)):
-        found = _references(outline, site, site.path)
-        if isinstance(found, Finding):
-            yield found
-            continue
-        yield from _unknown(outline, found, site.path)
-        if found.steps:
-            message = "a concurrency key can use inputs only: no step has run yet"
-            yield Finding(path=site.path, code="not_upstream", message=message)
-
-
-def _check_given(outline: Outline, given: Fields) -> Iterator[Finding]:
-    for name, declared in outline.inputs.items():
+def check_given(declared_inputs: Fields, given: Fields) -> Iterator[Finding]:
+    """Yield what is wrong with the inputs of a run."""
+    for name, declared in declared_inputs.items():
         path: Path = ("inputs", name)
         spec = as_input(declared)
         if not isinstance(spec, dict):
@@ -281,13 +188,13 @@ def _check_given(outline: Outline, given: Fields) -> Iterator[Finding]:
             message = f"the run needs a value for the input {shown(name)}"
             yield Finding(path=path, code="missing_input", message=message)
     for name in given:
-        if name not in outline.inputs:
+        if name not in declared_inputs:
             yield Finding(
                 path=("inputs",),
                 code="unknown_input",
                 message=f"the workflow declares no input {shown(str(name))}",
                 wrong=str(name),
-                candidates=outline.inputs,
+                candidates=declared_inputs,
             )
 
 

@@ -1,6 +1,6 @@
-"""Which names do people use already, and what are they called in the canonical form?
+"""How is a document in a dialect written in the canonical form?
 
-The tables say it all; the functions below only apply them. Every value that moves keeps a note of
+The tables in `aliases` say it all; this only applies them. Every value that moves keeps a note of
 where it came from, so that a problem points at what the author wrote.
 """
 
@@ -8,89 +8,41 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from segue_language.models import KINDS
+from segue_language.aliases import (
+    COMPENSATE_ALIASES,
+    CONFIG,
+    CONNECTORS,
+    FOR_EACH_ALIASES,
+    FORWARD,
+    IDENTIFIERS,
+    KIND_FIELDS,
+    LLM_FIELDS,
+    NESTED_ALIASES,
+    REPETITIONS,
+    RETRY_ALIASES,
+    RETRY_COUNTS,
+    RETRY_MAPPINGS,
+    STEP_ALIASES,
+    TIMEOUTS_ALIASES,
+    TYPE_TO_KIND,
+    WORKFLOW_ALIASES,
+    WRAPPERS,
+)
 from segue_language.problems import Finding, Path, shown
 
-WRAPPERS: Final = ("workflow", "definition")
-"""A mapping under one of these is the workflow, unless `steps` stand beside it."""
-
-IDENTIFIERS: Final = ("workflowId", "workflow_id", "id")
-"""Name the workflow; a `name` beside them is its title."""
-
-WORKFLOW_ALIASES: Final = {
-    "variables": "inputs",
-    "context": "inputs",
-    "timeoutMs": "timeout",
-    "timeout_ms": "timeout",
-}
-STEP_ALIASES: Final = {
-    "stepId": "key",
-    "step_id": "key",
-    "id": "key",
-    "gpt": "agent",
-    "params": "with",
-    "parameters": "with",
-    "dependencies": "dependsOn",
-    "waitFor": "dependsOn",
-    "wait_for": "dependsOn",
-    "needs": "dependsOn",
-    "depends_on": "dependsOn",
-    "condition": "when",
-    "timeoutMs": "timeout",
-    "timeout_ms": "timeout",
-    "optional": "continueOnError",
-    "continue_on_error": "continueOnError",
-    "output_schema": "outputSchema",
-}
-RETRY_ALIASES: Final = {
-    "max_attempts": "maxAttempts",
-    "max_delay": "maxDelay",
-    "non_retryable": "nonRetryable",
-    "retryDelayMs": "delay",
-    "retry_delay_ms": "delay",
-    "retryBackoffMultiplier": "factor",
-    "retry_backoff_multiplier": "factor",
-}
-REPETITIONS: Final = ("maxRetries", "max_retries")
-"""Count what follows the first attempt: n of them are n + 1 attempts."""
-
-RETRY_COUNTS: Final = ("retries",)
-RETRY_MAPPINGS: Final = ("retryPolicy", "retry_policy")
-CONFIG: Final = "config"
-"""Only its `maxRetries` is read."""
-
-FORWARD: Final = ("next_step", "nextStep")
-"""An edge to the steps that follow."""
-
-KIND_FIELDS: Final = ("type", "step_type", "stepType")
-CONNECTORS: Final = ("github", "notion", "gmail")
-"""Types that are connectors: with `action` they become `uses`."""
-
-TYPE_TO_KIND: Final = {
-    "openai": "llm",
-    "gpt": "agent",
-    **dict.fromkeys(CONNECTORS, "uses"),
-    **{kind: kind for kind in KINDS},
-}
-"""`openai` says which kind of step it is; routing among providers stays what it is."""
-
-LLM_FIELDS: Final = {
-    "prompt": "prompt",
-    "system": "system",
-    "systemPrompt": "system",
-    "system_prompt": "system",
-    "model": "model",
-    "provider": "provider",
-    "responseType": "responseType",
-    "response_type": "responseType",
-}
-"""What a step of type `openai` may hold itself or among its parameters."""
-
-_RETRY_TRIGGERS = {"retry", *RETRY_COUNTS, *RETRY_MAPPINGS, CONFIG}
-_WORKFLOW_TRIGGERS = {*WRAPPERS, *IDENTIFIERS, *WORKFLOW_ALIASES, "parallel", "version"}
+_RETRY_TRIGGERS = {*RETRY_COUNTS, *RETRY_MAPPINGS, CONFIG}
+_WORKFLOW_TRIGGERS = {*WRAPPERS, *IDENTIFIERS, *WORKFLOW_ALIASES, "parallel"}
 _STEP_TRIGGERS = {*STEP_ALIASES, *FORWARD, *KIND_FIELDS}
 _WORKFLOW: Final = frozenset(_WORKFLOW_TRIGGERS | _RETRY_TRIGGERS)
 _STEP: Final = frozenset(_STEP_TRIGGERS | _RETRY_TRIGGERS)
+_INNER: Final = {
+    "retry": frozenset({*RETRY_ALIASES, *REPETITIONS}),
+    "forEach": frozenset(FOR_EACH_ALIASES),
+    "timeouts": frozenset(TIMEOUTS_ALIASES),
+    "compensate": frozenset({*COMPENSATE_ALIASES, *_RETRY_TRIGGERS, "retry"}),
+}
+_OUTER: Final = frozenset(_INNER)
+"""Fields that need a translation only where they hold certain names."""
 
 Fields = dict[str, object]
 
@@ -229,8 +181,10 @@ def to_canonical(document: object) -> Canonical:
     if not isinstance(document, dict):
         return canonical
     workflow: Fields = document
-    if workflow.keys() & _WORKFLOW:
+    if not _WORKFLOW.isdisjoint(workflow) or _is_foreign(workflow) or _has_number(workflow):
         workflow = _workflow(canonical, workflow)
+    elif not any(map(_speaks_dialect, _listed(workflow))):
+        return canonical
     parallel = workflow.get("parallel", True)
     workflow = {name: value for name, value in workflow.items() if name != "parallel"}
     steps = workflow.get("steps")
@@ -241,6 +195,30 @@ def to_canonical(document: object) -> Canonical:
         _chain(canonical, translated, parallel)
     canonical.value = workflow
     return canonical
+
+
+def _listed(workflow: Fields) -> list[object]:
+    steps = workflow.get("steps")
+    return steps if isinstance(steps, list) else []
+
+
+def _speaks_dialect(step: object) -> bool:
+    """Tell whether a step needs a translation."""
+    if not isinstance(step, dict):
+        return False
+    return not _STEP.isdisjoint(step) or _is_foreign(step) or isinstance(step.get("dependsOn"), str)
+
+
+def _is_foreign(fields: Fields) -> bool:
+    """Tell whether a field that may hold aliases does."""
+    return not _OUTER.isdisjoint(fields) and any(
+        isinstance(held := fields.get(name), dict) and not aliases.isdisjoint(held)
+        for name, aliases in _INNER.items()
+    )
+
+
+def _has_number(workflow: Fields) -> bool:
+    return isinstance(workflow.get("version"), int)
 
 
 def _workflow(canonical: Canonical, document: Fields) -> Fields:
@@ -271,18 +249,32 @@ def _step(canonical: Canonical, index: int, step: object) -> object:
     if not isinstance(step, dict):
         return step
     fields: Fields = step
-    if fields.keys() & _STEP:
+    if not _STEP.isdisjoint(fields) or _is_foreign(fields):
         at = ("steps", index)
         translation = _Translation(canonical, at, fields, canonical.origin(at))
         canonical.edges += ((index, *edge) for edge in translation.pop(FORWARD))
         types = [*translation.pop(KIND_FIELDS)]
         translation.retry()
         translation.rename(STEP_ALIASES)
+        for name, aliases in NESTED_ALIASES.items():
+            _rename_in(canonical, (*at, name), translation.target, aliases)
         for value, came in types:
             _apply_type(canonical, at, translation, value, came)
         fields = translation.target
     depends_on = fields.get("dependsOn")
     return {**fields, "dependsOn": [depends_on]} if isinstance(depends_on, str) else fields
+
+
+def _rename_in(canonical: Canonical, at: Path, fields: Fields, aliases: Mapping[str, str]) -> None:
+    """Translate the names within a field that is a mapping."""
+    name = str(at[-1])
+    value = fields.get(name)
+    if isinstance(value, dict):
+        nested = _Translation(canonical, at, value, canonical.origin(at))
+        if name == "compensate":
+            nested.retry()
+        nested.rename(aliases)
+        fields[name] = nested.target
 
 
 def _apply_type(
@@ -344,7 +336,7 @@ def _link_forward(canonical: Canonical, steps: list[object]) -> None:
         listed = isinstance(value, list)
         for position, target in enumerate(value if isinstance(value, list) else [value]):
             where = (*came, position) if listed else came
-            if target in keys and index in names:
+            if isinstance(target, str) and target in keys and index in names:
                 _add_dependency(canonical, steps, keys[target], names[index], where)
             elif target is not None and index in names:
                 finding = Finding(

@@ -14,6 +14,8 @@ _DURATION = re.compile(
     rf"(?:{_NUMBER}d)?(?:{_NUMBER}h)?(?:{_NUMBER}m(?!s))?(?:{_NUMBER}s)?(?:{_NUMBER}ms)?",
     re.ASCII,
 )
+_BY_UNIT: Final = dict(_UNITS)
+_PLAIN = re.compile(r"(\d{1,9})(ms|[smhd])", re.ASCII)
 _HINT = "write it like 250ms, 30s, 5m or 1h30m"
 
 
@@ -47,6 +49,9 @@ def _from_number(value: float) -> int:
 def _from_text(value: object) -> int:
     if not isinstance(value, str):
         raise DurationError(f"this is no duration: {_HINT}")
+    plain = _PLAIN.fullmatch(value)
+    if plain is not None:
+        return int(plain[1]) * _BY_UNIT[plain[2]]
     match = _DURATION.fullmatch(value)
     if match is None or not value:
         raise DurationError(f"{value[:40]!r} is no duration: {_HINT}")

@@ -6,18 +6,23 @@ from typing import Final
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from segue_language.dialects import STEP_ALIASES, WORKFLOW_ALIASES
+from segue_language.aliases import NESTED_ALIASES, STEP_ALIASES, WORKFLOW_ALIASES
 from segue_language.models import (
     MAX_KEY,
     MAX_STEPS,
     Approval,
     Budget,
+    Compensation,
     Concurrency,
+    Escalation,
     ForEach,
     InputSpec,
     LlmCall,
+    Rate,
     Retry,
+    RetryClass,
     Step,
+    Timeouts,
     Wait,
     Workflow,
 )
@@ -29,8 +34,12 @@ CHECKED_ELSEWHERE: Final = frozenset({"step_kind", "misplaced_field"})
 _MODELS: Final[dict[str, type[BaseModel]]] = {
     "retry": Retry,
     "budget": Budget,
+    "compensate": Compensation,
     "concurrency": Concurrency,
+    "escalation": Escalation,
     "forEach": ForEach,
+    "rate": Rate,
+    "timeouts": Timeouts,
     "llm": LlmCall,
     "wait": Wait,
     "approval": Approval,
@@ -48,6 +57,8 @@ _EXPECTED: Final = {
 _PATTERNS: Final = {
     "pool": "must be 1 to 64 of a-z, 0-9, '_' and '-', and begin with a letter or digit",
     "uses": "must be '<connector>.<action>'",
+    "event": "must be names of a-z, A-Z, 0-9, '_' and '-', joined by dots",
+    "nonRetryable": "must be a code, in which '*' may stand at the end only",
 }
 _LIMITS: Final = {
     "steps": f"must hold 1 to {MAX_STEPS:,} steps",
@@ -105,6 +116,10 @@ def _names(path: Path) -> list[str]:
     return [str(part) for part in path[start:]]
 
 
+def _last_name(path: Path) -> str:
+    return next((part for part in reversed(path) if isinstance(part, str)), "")
+
+
 def _subject(path: Path, written: Path) -> str:
     if not path:
         return "the workflow "
@@ -136,7 +151,7 @@ def _reason(details: ErrorDetails, path: Path) -> str:
     if kind in ("too_short", "too_long", "string_too_long", "string_too_short"):
         return _LIMITS.get(str(path[-1]), "must not be empty")
     if kind == "string_pattern_mismatch":
-        return _PATTERNS.get(str(path[-1]), "holds a control character")
+        return _PATTERNS.get(_last_name(path), "holds a control character")
     message = details["msg"]
     return message.replace("Input should be", "must be") if "Input" in message else f"- {message}"
 
@@ -167,4 +182,6 @@ def _model(path: Path) -> tuple[type[BaseModel], Mapping[str, str]]:
         return Step, STEP_ALIASES
     if path[0] == "inputs":
         return InputSpec, {}
-    return _MODELS.get(str(path[-2]), Workflow), {}
+    if path[-3:-2] == ("classes",):
+        return RetryClass, {}
+    return _MODELS.get(str(path[-2]), Workflow), NESTED_ALIASES.get(str(path[-2]), {})

@@ -40,15 +40,22 @@ __all__ = [
 _FAULTS = (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError)
 
 
+_KINDS = ("step", "state", "input", "inputs", "value")
+
+
 class References(NamedTuple):
     """What templates use."""
 
     steps: frozenset[str]
-    """Keys of the steps whose outputs they use."""
+    """Keys of the steps they use: their outputs, status or errors."""
     inputs: frozenset[str]
     """Names of the inputs."""
     unknown: tuple[Reference, ...]
     """Paths that name neither."""
+    outputs: frozenset[str] = frozenset()
+    """Keys of the steps whose outputs they use."""
+    all_inputs: bool = False
+    """Whether they use `inputs` as a whole."""
 
 
 def references(
@@ -64,17 +71,27 @@ def references(
     Raises:
         ExpressionError: A template's syntax is wrong.
     """
-    used: dict[str, set[str]] = {"step": set(), "input": set()}
+    used: dict[str, set[str]] = {kind: set() for kind in _KINDS}
     unknown: list[Reference] = []
-    for source in _texts(value):
+    for source in (value,) if isinstance(value, str) else _texts(value):
         template = template_of(source, mode)
-        for path in (*template.references, *template.placeholders):
+        for path in template.references:
             targets = _targets(path, steps, inputs, values)
             for kind, name in targets:
-                used.get(kind, set()).add(name)
-            if not targets and path in template.references:
+                used[kind].add(name)
+            if not targets:
                 unknown.append(path)
-    return References(frozenset(used["step"]), frozenset(used["input"]), tuple(unknown))
+        for path in template.placeholders:
+            for kind, name in _targets(path, steps, inputs, values):
+                used[kind].add(name)
+    outputs = frozenset(used["step"])
+    return References(
+        outputs | used["state"],
+        frozenset(used["input"]),
+        tuple(unknown),
+        outputs,
+        bool(used["inputs"]),
+    )
 
 
 def _texts(value: object) -> list[str]:
@@ -184,8 +201,8 @@ def _difference(
 
 
 def _is_known(path: Reference, scope: Scope) -> bool:
-    names = {"steps": scope.outputs, "inputs": scope.inputs, "values": scope.values}
-    return target_of(path.parts, **names) is not None
+    names = {"inputs": scope.inputs, "values": scope.values}
+    return target_of(path.parts, steps=scope.steps, **names) is not None
 
 
 class _Lookups:

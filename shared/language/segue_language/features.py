@@ -6,12 +6,14 @@ from typing import Final
 from segue_language.models import DEFAULT_PRIORITY, KINDS, Step, Workflow
 from segue_language.problems import Finding, Path, Problem, pointer
 
+_ON_FAILURE: Final = ("failed",)
 _STEP: Final[dict[str, Callable[[Step], bool]]] = {
     "when": lambda step: step.when is not None,
     "timeout": lambda step: step.timeout is not None,
+    "timeouts": lambda step: step.timeouts is not None,
     "retry": lambda step: step.retry is not None,
     "continueOnError": lambda step: step.continue_on_error,
-    "priority": lambda step: step.priority != DEFAULT_PRIORITY,
+    "priority": lambda step: step.priority is not None,
     "outputSchema": lambda step: step.output_schema is not None,
     "forEach": lambda step: step.for_each is not None,
     "compensate": lambda step: step.compensate is not None,
@@ -19,14 +21,17 @@ _STEP: Final[dict[str, Callable[[Step], bool]]] = {
 _WORKFLOW: Final[dict[str, tuple[str, Callable[[Workflow], bool]]]] = {
     "runTimeout": ("timeout", lambda workflow: workflow.timeout is not None),
     "retry": ("retry", lambda workflow: workflow.retry is not None),
+    "priority": ("priority", lambda workflow: workflow.priority != DEFAULT_PRIORITY),
+    "compensate": ("compensateOn", lambda workflow: workflow.compensate_on != _ON_FAILURE),
     "budget": ("budget", lambda workflow: workflow.budget is not None),
     "concurrency": ("concurrency", lambda workflow: workflow.concurrency is not None),
+    "rate": ("rate", lambda workflow: workflow.rate is not None),
     "outputs": ("outputs", lambda workflow: bool(workflow.outputs)),
 }
 
 FEATURES: Final = frozenset({*KINDS, *_STEP, *_WORKFLOW})
 """Everything an engine can declare: kinds, and constructs by their field; `runTimeout` is the
-workflow's `timeout`."""
+workflow's `timeout`, and `compensate` its `compensateOn`, too."""
 
 
 def missing_features(workflow: Workflow, supported: frozenset[str]) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ from typing import Final, Self
 
 from segue_language.expressions import references
 from segue_language.models import Step, Workflow
-from segue_language.sites import local_names, step_sites
+from segue_language.sites import step_sites
 
 MAX_CYCLES: Final = 20
 
@@ -88,10 +88,10 @@ def _used(step: Step, keys: Mapping[str, object], workflow: Workflow) -> frozens
             site.source,
             steps=keys,
             inputs=workflow.inputs,
-            values=local_names(raw, site.mode),
+            values=site.names,
             mode=site.mode,
         )
-        used |= found.steps
+        used |= found.outputs
     return frozenset(used)
 
 
@@ -171,16 +171,27 @@ class Upstream:
     """Tells quickly what is upstream of what: one bit a step in whole numbers."""
 
     def __init__(self, dependencies: Edges) -> None:
-        levels, left = peel(dependencies)
-        self.is_complete = not left
+        self.is_complete = True
         self._bit: dict[str, int] = {}
         self._masks: dict[str, int] = {}
-        for key in (key for level in levels for key in level):
-            self._bit[key] = 1 << len(self._bit)
+        if not self._fill(dependencies, dependencies):
+            levels, left = peel(dependencies)
+            self.is_complete = not left
+            self._bit.clear()
+            self._fill(dependencies, (key for level in levels for key in level))
+
+    def _fill(self, dependencies: Edges, order: Iterable[str]) -> bool:
+        """Follow an order; tell whether each step comes after all it depends on."""
+        bits, masks = self._bit, self._masks
+        for key in order:
             mask = 0
             for other in dependencies[key]:
-                mask |= self._masks[other] | self._bit[other]
-            self._masks[key] = mask
+                if other not in bits:
+                    return False
+                mask |= masks[other] | bits[other]
+            bits[key] = 1 << len(bits)
+            masks[key] = mask
+        return True
 
     def includes(self, key: str, *, of: str) -> bool:
         """Tell whether a step waits for another, directly or not; yes where a cycle hides it."""

@@ -1,19 +1,23 @@
 """Is this text a workflow, and if not, what is wrong with it, and where?"""
 
 import re
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from hashlib import sha256
 from typing import Final
 
+import msgspec
 from pydantic import ValidationError
 
-from segue_language.checks import Outline, check
+from segue_language.checks import check, check_given
 from segue_language.dialects import Canonical, to_canonical
 from segue_language.explain import explain
 from segue_language.features import missing_features
 from segue_language.json_source import SlowPathError, read_json, read_quickly
 from segue_language.models import MAX_STEPS, Workflow
+from segue_language.outline import Outline
 from segue_language.problems import Finding, Path, Problem, closest, pointer
+from segue_language.quick import is_faultless
+from segue_language.recent import Recent
 from segue_language.source import (
     MAX_BYTES,
     START,
@@ -27,12 +31,18 @@ from segue_language.yaml_source import read_yaml
 
 DEFAULT_FILE: Final = "<definition>"
 MAX_PROBLEMS: Final = 500
+_BLANKS: Final = " \t\r\n"
+_SMALL: Final = 8_192
+"""JSON up to this length is read as quickly as it could be kept."""
+
+_OVERHEAD: Final = 4_096
+"""What a kept outcome weighs beside its text."""
+
 _KIND_CODES: Final = frozenset({"no_kind", "no_action", "unknown_type"})
 _JSON_START = re.compile(r"\s*[{\[]\s*(?:[\"{}\[\]]|\Z)")
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(msgspec.Struct, frozen=True):
     """A workflow, or everything that is wrong with it."""
 
     workflow: Workflow | None
@@ -41,8 +51,7 @@ class Parsed:
     """What is wrong, in the order of the text."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Text:
+class _Text(msgspec.Struct, frozen=True):
     """A text that was read; its positions are found when something is wrong."""
 
     text: str
@@ -54,11 +63,31 @@ class _Text:
         return self.source or read_json(self.text)
 
 
+class _Options(msgspec.Struct, frozen=True):
+    """What a definition is parsed against."""
+
+    file: str
+    known_agents: frozenset[str] | None
+    known_workflows: frozenset[str] | None
+    supported: frozenset[str] | None
+
+
+class _Outcome(msgspec.Struct, frozen=True):
+    """What came of a text, and the inputs it declares."""
+
+    parsed: Parsed
+    inputs: Mapping[str, object]
+
+
+_RECENT: Final[Recent[_Outcome]] = Recent()
+
+
 def parse_bytes(
     data: bytes,
     *,
     file: str = DEFAULT_FILE,
     known_agents: Collection[str] | None = None,
+    known_workflows: Collection[str] | None = None,
     inputs: Mapping[str, object] | None = None,
     supported: frozenset[str] | None = None,
 ) -> Parsed:
@@ -69,7 +98,14 @@ def parse_bytes(
         before = data[: error.start].decode(errors="replace")
         message = f"the byte 0x{data[error.start]:02x} is no UTF-8; save the file as UTF-8"
         return _refused(file, Flaw(mark_at(before, len(before)), "invalid_utf8", message))
-    return parse(text, file=file, known_agents=known_agents, inputs=inputs, supported=supported)
+    return parse(
+        text,
+        file=file,
+        known_agents=known_agents,
+        known_workflows=known_workflows,
+        inputs=inputs,
+        supported=supported,
+    )
 
 
 def parse(
@@ -77,44 +113,79 @@ def parse(
     *,
     file: str = DEFAULT_FILE,
     known_agents: Collection[str] | None = None,
+    known_workflows: Collection[str] | None = None,
     inputs: Mapping[str, object] | None = None,
     supported: frozenset[str] | None = None,
 ) -> Parsed:
     """Parse a definition in YAML or JSON, in the canonical form or a dialect.
 
     It never raises on bad input: everything that is wrong is a problem with its position.
+    What came of a YAML or long text is kept for a while, so that seen again it takes no time.
 
     Args:
         text: The definition.
         file: Its name in problems; `.json`, `.yaml` and `.yml` decide how it is read.
         known_agents: The agents there are; others are problems then.
+        known_workflows: The names of the workflows there are; others are problems then. A name that
+            is also listed with versions or aliases, `name@1.4.0`, is known with those only.
         inputs: The inputs of a run; they are checked then.
         supported: What the engine can run, out of `FEATURES`; other constructs are problems then.
     """
+    agents = None if known_agents is None else frozenset(known_agents)
+    workflows = None if known_workflows is None else frozenset(known_workflows)
+    options = _Options(file, agents, workflows, supported)
+    if len(text) > MAX_BYTES or (len(text) <= _SMALL and text.lstrip(_BLANKS)[:1] == "{"):
+        return _parse(text, options, inputs).parsed
+    key = (sha256(text.encode(errors="surrogatepass")).digest(), options)
+    outcome = _RECENT.get(key)
+    if outcome is None:
+        outcome = _parse(text, options, None)
+        _RECENT.put(key, outcome, len(text) + _OVERHEAD)
+    if inputs is None or (outcome.parsed.workflow and not any(check_given(outcome.inputs, inputs))):
+        return outcome.parsed
+    return _parse(text, options, inputs).parsed
+
+
+def _parse(text: str, options: _Options, given: Mapping[str, object] | None) -> _Outcome:
     try:
-        document = _read(text.removeprefix("\ufeff"), file)
+        document = _read(text.removeprefix("\ufeff"), options.file)
     except UnreadableError as error:
-        return _refused(file, error.flaw)
+        return _Outcome(_refused(options.file, error.flaw), {})
     canonical = to_canonical(document.value)
     findings = [*canonical.findings]
     workflow = None
+    declared: Mapping[str, object] = {}
     unfit = _unfit(canonical.value)
     if unfit is not None:
         findings.append(unfit)
     elif isinstance(canonical.value, dict):
         outline = Outline.of(canonical.value)
-        findings += check(outline, known_agents=known_agents, given=inputs, typed=_typed(canonical))
+        declared = outline.inputs
+        findings += _checked(outline, canonical, options)
+        findings += check_given(declared, given) if given is not None else ()
         workflow = _validate(canonical, findings)
-    if workflow is not None and supported is not None:
-        findings += missing_features(workflow, supported)
+    if workflow is not None and options.supported is not None:
+        findings += missing_features(workflow, options.supported)
     if not findings and not (document.source and document.source.flaws):
-        return Parsed(workflow, ())
-    return Parsed(None, _problems(document, canonical, findings))
+        return _Outcome(Parsed(workflow, ()), declared)
+    return _Outcome(Parsed(None, _problems(document, canonical, findings)), declared)
+
+
+def _checked(outline: Outline, canonical: Canonical, options: _Options) -> Iterable[Finding]:
+    """Return what does not fit together; a look is enough where it shows that all does."""
+    if not canonical.findings and is_faultless(outline, options.known_agents):
+        return ()
+    return check(
+        outline,
+        known_agents=options.known_agents,
+        known_workflows=options.known_workflows,
+        typed=_typed(canonical),
+    )
 
 
 def _read(text: str, file: str) -> _Text:
     _check_size(text)
-    start = text.lstrip(" \t\r\n")[:1]
+    start = text.lstrip(_BLANKS)[:1]
     if start in ("{", "["):
         try:
             return _Text(text, file, read_quickly(text), None)

@@ -16,6 +16,13 @@ CONSTANTS: Final = frozenset({"true", "false", "none", "True", "False", "None"})
 STEPS: Final = "steps"
 INPUTS: Final = "inputs"
 OUTPUT: Final = "output"
+RUN: Final = "run"
+"""The run itself, where neither a step nor an input has this name."""
+
+STATES: Final = frozenset({"status", "error"})
+"""What there is to know of a step beside its output."""
+
+STEP_PARTS: Final = "a step has its 'output', 'status' and 'error' only"
 _SUFFIX: Final = "_output"
 _MAX_NAMES: Final = 8
 _PART = re.compile(rf"{_WORD}")
@@ -42,14 +49,21 @@ class Scope:
     outputs: Mapping[str, object]
     """Outputs by step key; whatever it raises but a `LookupError` passes through."""
     values: Mapping[str, object] = field(default_factory=dict)
-    """What is there for this step alone: its rendered `with`, the item of a `forEach`."""
+    """What is there for this step alone: its rendered `with`, the item of a `forEach`, `run`."""
+    states: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    """By step key: its `status`, and its `error` with `code` and `message` if it has one."""
+
+    @property
+    def steps(self) -> Collection[str]:
+        """The steps of which something is known."""
+        return self.outputs.keys() | self.states.keys() if self.states else self.outputs
 
 
 class Target(NamedTuple):
     """What a path's head names."""
 
     kind: str
-    """`value`, `step` or `input`; `steps` and `inputs` for all of them."""
+    """`value`, `step` (its output), `state` or `input`; `steps` and `inputs` for all of them."""
     name: str
     used: int
     """How many of the path's parts name it."""
@@ -75,7 +89,7 @@ def target_of(
 ) -> Target | None:
     """Return what a path's head names; short forms look at values, steps, then inputs."""
     head = parts[0]
-    if head in values:
+    if head in values and not (head == RUN and (head in steps or head in inputs)):
         return Target("value", head, 1)
     if head in (STEPS, INPUTS):
         return _canonical(parts, steps if head == STEPS else inputs)
@@ -95,7 +109,9 @@ def _canonical(parts: tuple[str, ...], names: Collection[str]) -> Target | None:
         return None
     if head == INPUTS:
         return Target("input", name, 2)
-    return Target("step", name, 3) if parts[2:3] == (OUTPUT,) else None
+    if parts[2:3] == (OUTPUT,):
+        return Target("step", name, 3)
+    return Target("state", name, 2) if len(parts) > 2 and parts[2] in STATES else None  # noqa: PLR2004 - steps.<key>.<what>
 
 
 def resolve(path: Reference, scope: Scope) -> object:
@@ -104,16 +120,29 @@ def resolve(path: Reference, scope: Scope) -> object:
     Raises:
         UnresolvedError: It leads to nothing.
     """
-    target = target_of(path.parts, steps=scope.outputs, inputs=scope.inputs, values=scope.values)
+    target = target_of(path.parts, steps=scope.steps, inputs=scope.inputs, values=scope.values)
     if target is None or target.kind == STEPS:
         raise UnresolvedError(_unknown(path, scope))
     if target.kind == INPUTS:
         return dict(scope.inputs)
+    if target.kind == "state":
+        return _state(target.name, path, scope)
+    if target.kind == "step" and target.name not in scope.outputs:
+        raise UnresolvedError(f"{shown(path.text)}: step {shown(target.name)} has no output")
     held = {"value": scope.values, "step": scope.outputs, "input": scope.inputs}[target.kind]
     value, rest = held[target.name], path.parts[target.used :]
     if target.used == 1 and rest[:1] == (OUTPUT,) and target.kind == "step":
         rest = rest if isinstance(value, Mapping) and OUTPUT in value else rest[1:]
     return _walk(value, rest, path)
+
+
+def _state(key: str, path: Reference, scope: Scope) -> object:
+    """Return what is known of a step; one without an error has nothing where it would stand."""
+    if key not in scope.states:
+        raise UnresolvedError(f"{shown(path.text)}: step {shown(key)} is not settled")
+    what, *rest = path.parts[2:]
+    value = scope.states[key].get(what)
+    return None if value is None and what == "error" else _walk(value, tuple(rest), path)
 
 
 def _walk(value: object, rest: tuple[str, ...], path: Reference) -> object:
@@ -137,8 +166,8 @@ def _holds(value: object) -> str:
 
 def _unknown(path: Reference, scope: Scope) -> str:
     head, name = path.parts[0], path.parts[1] if len(path.parts) > 1 else None
-    if head == STEPS and name in scope.outputs:
-        return f"{shown(path.text)}: a step has its 'output' only, as in steps.{name}.output"
+    if head == STEPS and name in scope.steps:
+        return f"{shown(path.text)}: {STEP_PARTS}, as in steps.{name}.output"
     if head == STEPS:
         return f"{shown(path.text)}: there is an output of {_listed(scope.outputs)}"
     if head == INPUTS:

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from segue_language.dialects import LLM_FIELDS, STEP_ALIASES, WORKFLOW_ALIASES, to_canonical
+from segue_language.aliases import LLM_FIELDS, NESTED_ALIASES, STEP_ALIASES, WORKFLOW_ALIASES
+from segue_language.dialects import to_canonical
 from segue_language.parse import parse
 
 STEP_VALUES: dict[str, object] = {
@@ -16,6 +17,7 @@ STEP_VALUES: dict[str, object] = {
     "timeout": 5_000,
     "continueOnError": True,
     "outputSchema": {"type": "object"},
+    "forEach": [1],
 }
 
 
@@ -41,6 +43,24 @@ def test_an_alias_of_a_steps_field_is_read_as_it(alias: str, name: str) -> None:
 def test_an_alias_of_a_workflows_field_is_read_as_it(alias: str, name: str) -> None:
     """Each row of the table for workflows holds."""
     assert to_canonical({alias: {"a": 1}}).value == {name: {"a": 1}}
+
+
+@pytest.mark.parametrize(
+    ("field", "alias", "name"),
+    [
+        (field, alias, name)
+        for field, aliases in NESTED_ALIASES.items()
+        for alias, name in aliases.items()
+    ],
+)
+def test_an_alias_within_a_part_of_a_step_is_read_as_it(field: str, alias: str, name: str) -> None:
+    """Each row of the tables for maps, timeouts and undoing holds."""
+    assert first_step(**{field: {alias: "x"}})[field] == {name: "x"}
+
+
+def test_undoing_is_repeated_in_every_dialect() -> None:
+    """What says how often to repeat is gathered there, too."""
+    assert first_step(compensate={"retries": 2})["compensate"] == {"retry": {"maxAttempts": 3}}
 
 
 @pytest.mark.parametrize("alias", ["id", "workflow_id", "workflowId"])

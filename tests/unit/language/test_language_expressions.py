@@ -162,7 +162,10 @@ def test_what_a_template_gives_is_not_filled_again() -> None:
         ("{{ no-such.x }}", "'no-such' is neither a step with an output nor an input"),
         ("{{ nope | upper }}", "'nope' is neither a step with an output nor an input"),
         ("{{ steps.nope.output }}", "there is an output of 'scan', 'parse-changes'"),
-        ("{{ steps.scan.severity }}", "a step has its 'output' only, as in steps.scan.output"),
+        (
+            "{{ steps.scan.severity }}",
+            "a step has its 'output', 'status' and 'error' only, as in steps.scan.output",
+        ),
         ("{{ steps }}", "there is an output of"),
         ("{{ inputs.nope }}", "there is input 'prompt', 'count', 'flag', 'nothing'"),
         ("{{ 1 / 0 }}", "division by zero"),
@@ -325,3 +328,68 @@ def test_references_list_what_names_nothing() -> None:
     found = references(template, steps=SCOPE.outputs, inputs=SCOPE.inputs)
     assert [path.text for path in found.unknown] == ["nope.x", "steps.gone.output", "steps", "a-b"]
     assert found.unknown[0] == Reference("nope.x", ("nope", "x"))
+
+
+SETTLED = Scope(
+    inputs={"order": 1},
+    outputs={"scan": {"status": "ours"}},
+    states={
+        "scan": {"status": "completed"},
+        "post": {"status": "failed", "error": {"code": "timeout", "message": "too slow"}},
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("{{ steps.scan.status }}", "completed"),
+        ("{{ steps.scan.error }}", None),
+        ("{{ steps.scan.error.code }}", None),
+        ("{{ steps.post.error.code }}", "timeout"),
+        ("{{ steps.post.error }}", {"code": "timeout", "message": "too slow"}),
+        ("{{ scan.status }}", "ours"),
+        ("{{ steps.post.error.code == 'timeout' and steps.scan.error.code is none }}", True),
+    ],
+)
+def test_the_state_of_a_step_is_known_beside_its_output(source: str, expected: object) -> None:
+    """A step without an error has nothing where it would stand."""
+    assert render(source, SETTLED) == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("{{ steps.post.output }}", "step 'post' has no output"),
+        ("{{ post.text }}", "step 'post' has no output"),
+        ("{{ steps.post.error.cause }}", "has no 'cause'"),
+        ("{{ steps.nope.status }}", "there is an output of 'scan'"),
+    ],
+)
+def test_what_is_not_known_of_a_step_says_so(source: str, reason: str) -> None:
+    """A failed step has a state and no output."""
+    with pytest.raises(ExpressionError, match=reason):
+        render(source, SETTLED)
+
+
+def test_the_state_of_a_step_that_is_not_settled_is_not_there() -> None:
+    """An output alone is no state."""
+    with pytest.raises(ExpressionError, match="step 'scan' is not settled"):
+        render("{{ steps.scan.status }}", Scope(inputs={}, outputs={"scan": 1}))
+
+
+def test_references_tell_outputs_from_states() -> None:
+    """A step whose status alone is read need not hand over its output."""
+    value = ["{{ steps.a.status }}", "{{ b.x }}", "{{ steps.c.error.code }} {{ c }}"]
+    found = references(value, steps=["a", "b", "c"])
+    assert found.steps == {"a", "b", "c"}
+    assert found.outputs == {"b", "c"}
+
+
+def test_the_run_is_known_unless_something_else_has_its_name() -> None:
+    """A step or an input called `run` stays what it was."""
+    values = {"run": {"id": "r1"}}
+    assert render("{{ run.id }}", Scope(inputs={}, outputs={}, values=values)) == "r1"
+    assert render("{{ run }}", Scope(inputs={"run": "mine"}, outputs={}, values=values)) == "mine"
+    outputs = {"run": {"id": "theirs"}}
+    assert render("{{ run.id }}", Scope(inputs={}, outputs=outputs, values=values)) == "theirs"

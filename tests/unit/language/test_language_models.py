@@ -55,7 +55,7 @@ def test_a_step_without_exactly_one_kind_is_refused(fields: dict[str, object]) -
 def test_a_step_has_the_defaults_of_the_reference() -> None:
     """What is not said is the default."""
     given = step(agent="security")
-    assert (given.priority, given.depends_on, given.continue_on_error) == ("p2", (), False)
+    assert (given.priority, given.depends_on, given.continue_on_error) == (None, (), False)
 
 
 def test_retry_has_the_defaults_of_the_reference() -> None:

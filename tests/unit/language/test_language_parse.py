@@ -250,7 +250,10 @@ def test_a_wrong_field_of_a_step_is_named_at_its_place(fields: str, problem: str
         ),
         (
             "dependsOn: [scan], with: {a: '{{ steps.scan.x }}'}",
-            "4:52: 'steps.scan.x': a step has its 'output' only, as in steps.scan.output",
+            (
+                "4:52: 'steps.scan.x': a step has its 'output', 'status' and 'error' only, "
+                "as in steps.scan.output"
+            ),
         ),
         (
             "with: {a: '{{ steps[given] }}'}",
@@ -266,8 +269,8 @@ def test_a_wrong_field_of_a_step_is_named_at_its_place(fields: str, problem: str
         ),
         ("when: 'given =='", "4:29: unexpected end of the expression, in 'given =='"),
         (
-            "compensate: {a: '{{ nope }}'}",
-            "4:39: 'nope': 'nope' is neither a step nor an input",
+            "compensate: {pool: p, with: {a: '{{ nope }}'}}",
+            "4:55: 'nope': 'nope' is neither a step nor an input",
         ),
         ("forEach: '{{ nope }}'", "4:32: 'nope': 'nope' is neither a step nor an input"),
     ],
@@ -286,7 +289,7 @@ def test_what_does_not_fit_together_is_named_at_its_place(fields: str, problem: 
             "dependsOn: [b], with: {x: '{{ a }}'}",
         ),
         ("", "forEach: [1], with: {x: '{{ item }} {{ index }}'}"),
-        ("", "compensate: {x: '{{ last.id }}'}"),
+        ("", "compensate: {pool: p, with: {x: '{{ last.id }}'}}"),
         ("", "with: {x: '{{ given-1 }}'}"),
     ],
 )
@@ -355,7 +358,7 @@ def test_results_and_concurrency_keys_are_checked() -> None:
     assert rendered(text) == [
         "3:30: 'z': 'z' is neither a step nor an input",
         "3:44: unexpected end of template, expected end of the expression, in '{{ k'",
-        "4:20: a concurrency key can use inputs only: no step has run yet",
+        "4:20: a key can use inputs only: no step has run yet",
         "4:20: 'y': 'y' is neither a step nor an input",
     ]
 
