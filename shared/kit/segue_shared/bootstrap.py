@@ -5,17 +5,25 @@ missing and changes what can be changed; it refuses what would lose data.
 """
 
 import secrets
-from typing import Any, Final, Literal
+from typing import Final
 
-import msgspec
 import structlog
 
-from segue_contracts.topology import Bucket, Consumer, ObjectBucket, Stream, Topology
+from segue_contracts.topology import Bucket, Consumer, Layout, ObjectBucket, Stream, Topology
 from segue_shared.bus import Bus
-from segue_shared.errors import DestructiveChangeError, PermanentError
+from segue_shared.consumers import (
+    Change,
+    Config,
+    api,
+    covers,
+    ensure_consumer,
+    raise_refusal,
+)
+from segue_shared.errors import DestructiveChangeError
 from segue_shared.journal import EPOCH_KEY
+from segue_shared.layouts import apply_layout
 
-Config = dict[str, Any]
+__all__ = ["Change", "apply", "ensure_consumer", "missing", "stream_configs"]
 
 _log = structlog.get_logger()
 
@@ -23,14 +31,6 @@ _NANO: Final = 1_000_000_000
 _NOT_FOUND: Final = 404
 _FIXED: Final = ("storage", "retention")
 """Stream settings whose change would lose what the stream holds."""
-
-
-class Change(msgspec.Struct, frozen=True):
-    """One thing that the bootstrap did."""
-
-    kind: Literal["stream", "consumer"]
-    name: str
-    action: Literal["created", "updated"]
 
 
 async def apply(bus: Bus, topology: Topology, *, replicas: int = 1) -> list[Change]:
@@ -46,6 +46,7 @@ async def apply(bus: Bus, topology: Topology, *, replicas: int = 1) -> list[Chan
 
     Raises:
         DestructiveChangeError: Something exists in a form that cannot be changed without loss.
+        ConflictError: Somebody else changes a layout at the same time.
         PermanentError: The broker refuses a configuration.
     """
     changes = []
@@ -54,14 +55,21 @@ async def apply(bus: Bus, topology: Topology, *, replicas: int = 1) -> list[Chan
             bus, config, has_epoch=config["name"] == topology.epoch_stream
         )
     for consumer in topology.consumers:
-        changes += await ensure_consumer(bus, consumer)
+        if not any(_divides(layout, consumer) for layout in topology.layouts):
+            changes += await ensure_consumer(bus, consumer)
+    for layout in topology.layouts:
+        changes += await apply_layout(bus, layout)
     return changes
+
+
+def _divides(layout: Layout, consumer: Consumer) -> bool:
+    return consumer.stream == layout.whole.stream and layout.owns(consumer.name)
 
 
 async def missing(bus: Bus, topology: Topology) -> list[str]:
     """Return the names of streams and buckets that a broker lacks."""
     names = [config["name"] for config in stream_configs(topology)]
-    found = [await _api(bus, f"STREAM.INFO.{name}") for name in names]
+    found = [await api(bus, f"STREAM.INFO.{name}") for name in names]
     return [name for name, answer in zip(names, found, strict=True) if "error" in answer]
 
 
@@ -73,43 +81,22 @@ def stream_configs(topology: Topology, *, replicas: int = 1) -> list[Config]:
     return [config | {"num_replicas": replicas} for config in configs]
 
 
-async def ensure_consumer(bus: Bus, consumer: Consumer) -> list[Change]:
-    """Make a durable consumer, or bring its filters and limits up to date.
-
-    Raises:
-        PermanentError: The broker refuses the configuration.
-    """
-    wanted = _consumer(consumer)
-    name = f"{consumer.stream}.{consumer.name}"
-    answer = await _api(bus, f"CONSUMER.INFO.{name}")
-    if "error" not in answer:
-        found = answer["config"]
-        wanted |= {key: found[key] for key in ("deliver_policy", "opt_start_seq") if key in found}
-        if _covers(found, wanted):
-            return []
-    action: Literal["created", "updated"] = "created" if "error" in answer else "updated"
-    request = {"stream_name": consumer.stream, "config": wanted}
-    _raise(await _api(bus, f"CONSUMER.DURABLE.CREATE.{name}", request), f"consumer {name}")
-    _log.info("consumer_applied", consumer=name, action=action)
-    return [Change("consumer", name, action)]
-
-
 async def _apply_stream(bus: Bus, wanted: Config, *, has_epoch: bool) -> list[Change]:
     name = wanted["name"]
-    answer = await _api(bus, f"STREAM.INFO.{name}")
+    answer = await api(bus, f"STREAM.INFO.{name}")
     if "error" in answer:
         if answer["error"].get("code") != _NOT_FOUND:
-            _raise(answer, f"stream {name}")
+            raise_refusal(answer, f"stream {name}")
         if has_epoch:
             wanted = wanted | {"metadata": {EPOCH_KEY: secrets.token_hex(5)}}
-        _raise(await _api(bus, f"STREAM.CREATE.{name}", wanted), f"stream {name}")
+        raise_refusal(await api(bus, f"STREAM.CREATE.{name}", wanted), f"stream {name}")
         _log.info("stream_applied", stream=name, action="created")
         return [Change("stream", name, "created")]
     found = answer["config"]
-    if _covers(found, wanted):
+    if covers(found, wanted):
         return []
     _refuse_loss(found, wanted)
-    _raise(await _api(bus, f"STREAM.UPDATE.{name}", found | wanted), f"stream {name}")
+    raise_refusal(await api(bus, f"STREAM.UPDATE.{name}", found | wanted), f"stream {name}")
     _log.info("stream_applied", stream=name, action="updated")
     return [Change("stream", name, "updated")]
 
@@ -138,16 +125,6 @@ def _refuse_loss(found: Config, wanted: Config) -> None:
 def _narrower(found: int, wanted: int) -> bool:
     """Tell whether a limit becomes smaller; 0 and -1 mean none."""
     return wanted > 0 and (found <= 0 or wanted < found)
-
-
-def _covers(found: Config, wanted: Config) -> bool:
-    """Tell whether a configuration already says what is wanted; defaults may be left out."""
-    return all(found.get(key, _absent(value)) == value for key, value in wanted.items())
-
-
-def _absent(value: object) -> object:
-    """Return what the broker means when it leaves a setting of this kind out."""
-    return type(value)() if isinstance(value, bool | int | str | list) else None
 
 
 def _stream(stream: Stream) -> Config:
@@ -198,36 +175,3 @@ def _object_bucket(bucket: ObjectBucket) -> Config:
         "allow_rollup_hdrs": True,
         "allow_direct": True,
     }
-
-
-def _consumer(consumer: Consumer) -> Config:
-    filters = list(consumer.filters)
-    config: Config = {
-        "durable_name": consumer.name,
-        "deliver_policy": "new" if consumer.deliver_new else "all",
-        "ack_policy": consumer.ack_policy,
-        "ack_wait": int(consumer.ack_wait_s * _NANO),
-        "max_deliver": -1,
-        "max_ack_pending": consumer.max_ack_pending,
-        "max_waiting": 512,
-    }
-    config |= {"filter_subject": filters[0]} if len(filters) == 1 else {"filter_subjects": filters}
-    if consumer.pinned_group:
-        config |= {
-            "priority_groups": [consumer.pinned_group],
-            "priority_policy": "pinned_client",
-            "priority_timeout": int(consumer.pinned_timeout_s * _NANO),
-        }
-    return config
-
-
-async def _api(bus: Bus, call: str, request: Config | None = None) -> Config:
-    data = b"" if request is None else msgspec.json.encode(request)
-    answer: Config = msgspec.json.decode(await bus.request(f"$JS.API.{call}", data))
-    return answer
-
-
-def _raise(answer: Config, what: str) -> None:
-    if "error" in answer:
-        error = answer["error"]
-        raise PermanentError(f"{what}: {error.get('description')} ({error.get('err_code')})")

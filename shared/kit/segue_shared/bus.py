@@ -1,12 +1,10 @@
 """The bus: how does a service publish, ask and listen?"""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Final, TypeVar
 
-import msgspec
-import nats
 import nats.errors
 import structlog
 from nats.aio.client import Client
@@ -15,67 +13,38 @@ from nats.aio.subscription import Subscription
 
 from segue_contracts.envelope import encode
 from segue_shared.alive import while_alive
-from segue_shared.errors import (
-    BusUnavailableError,
-    PermanentError,
-    TimedOutError,
-    TooLargeError,
-)
+from segue_shared.connection import Connection
+from segue_shared.errors import BusUnavailableError, TimedOutError
 from segue_shared.masking import masked
 from segue_shared.observer import UNOBSERVED, Observer
 from segue_shared.replies import ReplyBox, result_of, violated_subject
+from segue_shared.storing import Creation, Outgoing, Stored, StreamPublisher, guarded
 from segue_shared.tracing import current, inject
-from segue_shared.wire import settle
+from segue_shared.wire import settle, translated
+
+__all__ = ["Bus", "Creation", "Handler", "Stored"]
 
 T = TypeVar("T")
 Handler = Callable[[Msg], Awaitable[None]]
 
 _log = structlog.get_logger()
 
-_ACK_TIMEOUT_S: Final = 5.0
 _SETTLE_S: Final = 2
-_RETRY_DELAYS_S: Final = (0.01, 0.05, 0.2, 0.5, 1.0)
 _PENDING_BYTES: Final = 32 * 1024 * 1024
-_WRONG_LAST_SEQUENCE: Final = 10071
-_IN_FLIGHT: Final = 10164
-_MESSAGE_TOO_LARGE: Final = 10054
-_BAD_REQUEST: Final = 400
-
-
-class Stored(msgspec.Struct, frozen=True):
-    """What became of a create-if-absent publish."""
-
-    sequence: int
-    """The stream sequence; 0 when it was there before."""
-    created: bool
-    """Whether this publish stored it; False says that the subject or its guard was taken."""
-
-
-class _ApiError(msgspec.Struct, frozen=True):
-    code: int = 0
-    err_code: int = 0
-    description: str = ""
-
-
-class _PublishAck(msgspec.Struct, frozen=True):
-    seq: int = 0
-    error: _ApiError | None = None
-
-
-_ack_decoder = msgspec.json.Decoder(_PublishAck)
 
 
 class Bus:
     """One connection to the broker, which comes back by itself whenever it is lost."""
 
     def __init__(self, observer: Observer = UNOBSERVED) -> None:
-        self.client: Final = Client()
+        self.client: Final[Client] = Connection()
         self.observer: Final = observer
         """Who is told of what happens on this connection; loops on it tell the same one."""
         self._up = asyncio.Event()
         self._closing = False
         self._on_reconnect: list[Callable[[], None]] = []
         self._box: ReplyBox | None = None
+        self._streams: StreamPublisher | None = None
         self._again: Callable[[], Awaitable[Bus]] | None = None
 
     @classmethod
@@ -133,6 +102,10 @@ class Bus:
         await self.client.connect(url.split(","), **options, **user)
         self._box = ReplyBox(self.client)
         await self._box.open()
+        self._streams = StreamPublisher(
+            self.client, observer=self.observer, connected=self.wait_connected
+        )
+        await self._streams.open()
         self._up.set()
 
     @property
@@ -157,7 +130,8 @@ class Bus:
         Raises:
             BusUnavailableError: The bus was closed, so that it never will be.
         """
-        await self._up.wait()
+        if not self._up.is_set():
+            await self._up.wait()
         if self._closing:
             raise BusUnavailableError("the bus is closed")
 
@@ -173,7 +147,7 @@ class Bus:
         try:
             await self.client.publish(subject, data, headers=dict(headers) if headers else None)
         except nats.errors.Error as error:
-            raise _translated(error, subject) from error
+            raise translated(error, subject) from error
 
     async def subscribe(self, subject: str, handler: Handler, *, queue: str = "") -> Subscription:
         """Receive plain messages, all that are sent once this has returned.
@@ -197,7 +171,7 @@ class Bus:
             )
             await self._settle()
         except nats.errors.Error as error:
-            raise _translated(error, subject) from error
+            raise translated(error, subject) from error
         return subscription
 
     async def _settle(self) -> None:
@@ -233,7 +207,7 @@ class Bus:
         except TimeoutError as error:
             raise TimedOutError(f"{subject} did not answer within {timeout_s:g} s") from error
         except nats.errors.Error as error:
-            raise _translated(error, subject) from error
+            raise translated(error, subject) from error
 
     async def request(self, subject: str, data: bytes, *, timeout_s: float = 5) -> bytes:
         """Ask for one answer; raises as `exchange` does."""
@@ -294,10 +268,16 @@ class Bus:
             PermanentError: The broker refuses it for another lasting reason.
             BusUnavailableError: The bus was closed meanwhile.
         """
-        headers = {"Nats-Expected-Last-Subject-Sequence": "0"}
-        if guard:
-            headers["Nats-Expected-Last-Subject-Sequence-Subject"] = guard
-        return await self.store(subject, data, headers=headers)
+        [stored] = await self._publisher().store([guarded(Creation(subject, data, guard))])
+        return stored
+
+    async def create_all(self, creations: Iterable[Creation]) -> list[Stored]:
+        """Store events together, each unless one of its group exists; see `create`.
+
+        Returns what became of each, in their order, only once that is certain for all. A lasting
+        error is raised then too: the first one, with those of other events as its notes.
+        """
+        return await self._publisher().store([guarded(creation) for creation in creations])
 
     async def append(
         self, subject: str, data: bytes, *, headers: dict[str, str] | None = None
@@ -307,41 +287,13 @@ class Bus:
 
     async def store(self, subject: str, data: bytes, *, headers: dict[str, str] | None) -> Stored:
         """Publish until the stream has taken or refused the message; see `create`."""
-        tries = 0
-        while True:
-            await self.wait_connected()
-            stored = await self._observed_try(subject, data, headers)
-            if stored is not None:
-                return stored
-            await asyncio.sleep(_RETRY_DELAYS_S[min(tries, len(_RETRY_DELAYS_S) - 1)])
-            tries += 1
-
-    async def _observed_try(
-        self, subject: str, data: bytes, headers: dict[str, str] | None
-    ) -> Stored | None:
-        try:
-            stored = await self._try_store(subject, data, headers)
-        except PermanentError:
-            self.observer.published(subject, "refused")
-            raise
-        if stored is None:
-            self.observer.published(subject, "unknown")
-        else:
-            self.observer.published(subject, "stored" if stored.created else "refused")
+        [stored] = await self._publisher().store([Outgoing(subject, data, headers)])
         return stored
 
-    async def _try_store(
-        self, subject: str, data: bytes, headers: dict[str, str] | None
-    ) -> Stored | None:
-        """Publish once; None when the outcome is unknown."""
-        try:
-            answers = await self.exchange(subject, data, timeout_s=_ACK_TIMEOUT_S, headers=headers)
-        except (TimedOutError, BusUnavailableError):
-            return None
-        ack = _ack_decoder.decode(answers[0].data)
-        if ack.error is None:
-            return Stored(ack.seq, created=True)
-        return _refused(ack.error, subject)
+    def _publisher(self) -> StreamPublisher:
+        if self._streams is None:
+            raise BusUnavailableError("the bus was not connected by Bus.connect")
+        return self._streams
 
     async def drain(self) -> None:
         """Let subscriptions finish, flush, and close."""
@@ -366,8 +318,9 @@ class Bus:
         if denied is not None:
             self.observer.violation()
             _log.error("permission_violation", subject=denied)
-            if self._box is not None:
+            if self._box is not None and self._streams is not None:
                 self._box.deny(denied)
+                self._streams.deny(denied)
             return
         level = "info" if self._closing else "warning"
         getattr(_log, level)("bus_error", error=masked(str(error) or type(error).__name__))
@@ -382,21 +335,3 @@ class Bus:
         _log.info("bus_reconnected")
         for callback in tuple(self._on_reconnect):
             callback()
-
-
-def _refused(error: _ApiError, subject: str) -> Stored | None:
-    """Tell what a refused publish means: stored already, unknown (None), or never."""
-    if error.err_code == _WRONG_LAST_SEQUENCE:
-        return Stored(0, created=False)
-    if error.err_code == _MESSAGE_TOO_LARGE:
-        raise TooLargeError(f"the stream takes no message of this size on {subject}")
-    if error.err_code == _IN_FLIGHT or error.code != _BAD_REQUEST:
-        return None
-    raise PermanentError(f"the broker refuses {subject}: {error.description} ({error.err_code})")
-
-
-def _translated(error: nats.errors.Error, subject: str) -> Exception:
-    """Return our error for one of the client library's."""
-    if isinstance(error, nats.errors.MaxPayloadError):
-        return TooLargeError(f"a message for {subject} exceeds the broker's max_payload")
-    return BusUnavailableError(f"{subject}: {error}")

@@ -45,7 +45,7 @@ class DeadLetters:
             data=delivery.data,
             stream=delivery.stream,
             sequence=delivery.sequence,
-            headers=delivery.headers,
+            headers=dict(delivery.headers),
         )
         target, body = self._framer(message, time=rfc3339(self._clock.now_ms()))
         _log.warning("dead_letter", reason=reason, detail=detail, subject=delivery.subject)

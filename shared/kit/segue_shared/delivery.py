@@ -1,5 +1,6 @@
 """Deliveries: what does a message from a consumer say of itself, and how is it settled?"""
 
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -25,10 +26,12 @@ class Delivery(msgspec.Struct, frozen=True):
     """How often it has been handed out, this time included."""
     reply: str
     """Where it is settled."""
-    headers: dict[str, str]
+    headers: Mapping[str, str]
     """Its headers."""
     stream: str = ""
     """The stream it came from."""
+    number: int = 0
+    """How many deliveries the consumer has made since it began or was reset, this one included."""
 
 
 def delivery_of(message: Msg) -> Delivery:
@@ -46,8 +49,9 @@ def delivery_of(message: Msg) -> Delivery:
         int(tokens[base + 3]) // _NANO_PER_MILLI,
         int(tokens[base]),
         message.reply,
-        message.headers or {},
+        {} if message.headers is None else message.headers,
         tokens[base - 2],
+        int(tokens[base + 2]),
     )
 
 

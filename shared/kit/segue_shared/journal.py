@@ -11,7 +11,8 @@ import msgspec
 from nats.aio.msg import Msg
 
 from segue_shared.bus import Bus
-from segue_shared.errors import BusUnavailableError, NotFoundError
+from segue_shared.clock import rfc3339
+from segue_shared.errors import BusUnavailableError, NotFoundError, PermanentError
 from segue_shared.replies import status_of
 
 EPOCH_KEY: Final = "segue_epoch"
@@ -19,6 +20,9 @@ EPOCH_KEY: Final = "segue_epoch"
 
 _TOO_MANY_SUBJECTS: Final = "413"
 _END_OF_BATCH: Final = "204"
+_NO_MESSAGE: Final = 10037
+_LEFT: Final = "Nats-Num-Pending"
+_UP_TO: Final = "Nats-UpTo-Sequence"
 _NOTHING: Final = frozenset({"404", _END_OF_BATCH})
 _PAGE: Final = 1_000
 
@@ -47,6 +51,18 @@ class _Info(msgspec.Struct, frozen=True):
 
     config: Config = Config()
     state: State = State()
+    ts: str = "1970-01-01T00:00:00Z"
+    error: dict[str, object] | None = None
+
+
+class _Got(msgspec.Struct, frozen=True):
+    class Message(msgspec.Struct, frozen=True):
+        subject: str
+        seq: int
+        time: str
+        data: bytes = b""
+
+    message: Message | None = None
     error: dict[str, object] | None = None
 
 
@@ -65,19 +81,26 @@ class Journal:
             BusUnavailableError: The broker does not answer.
             TimedOutError: Nor in time.
         """
-        answers = await self._direct({"multi_last": list(patterns), "batch": _PAGE + 24})
-        if status_of(answers[-1]) == _TOO_MANY_SUBJECTS:
-            return await self._page_last(patterns)
-        return sorted(map(_stored, _content(answers)), key=lambda message: message.sequence)
+        request: dict[str, object] = {"multi_last": list(patterns), "batch": _PAGE + 24}
+        found: list[StoredMessage] = []
+        while True:
+            answers = await self._direct(request)
+            if status_of(answers[-1]) == _TOO_MANY_SUBJECTS:
+                return await self._page_last(patterns)
+            found += sorted(map(_stored, _content(answers)), key=lambda message: message.sequence)
+            headers = answers[-1].headers or {}
+            if not found or headers.get(_LEFT, "0") == "0":
+                return found
+            # The broker cuts an answer off that is too large; what is left is of the same moment.
+            upto = int(headers.get(_UP_TO, 0))
+            request |= {"seq": found[-1].sequence + 1, "up_to_seq": upto}
 
     async def _page_last(self, patterns: Sequence[str]) -> list[StoredMessage]:
         """Read everything that fits, page by page, and keep the newest of each subject."""
         newest: dict[str, StoredMessage] = {}
         for pattern in patterns:
-            sequence = 0
-            while page := await self.after(pattern, sequence):
-                newest.update((message.subject, message) for message in page)
-                sequence = page[-1].sequence
+            for message in await self.all_after(pattern, 0):
+                newest[message.subject] = message
         return sorted(newest.values(), key=lambda message: message.sequence)
 
     async def after(
@@ -92,10 +115,46 @@ class Journal:
         request = {"batch": limit, "seq": sequence + 1, "next_by_subj": pattern}
         return [_stored(answer) for answer in _content(await self._direct(request))]
 
+    async def all_after(self, pattern: str, sequence: int) -> list[StoredMessage]:
+        """Return every message that fits the pattern and comes after `sequence`, in order."""
+        messages: list[StoredMessage] = []
+        while page := await self.after(pattern, sequence):
+            messages += page
+            sequence = page[-1].sequence
+        return messages
+
     async def get(self, sequence: int) -> StoredMessage | None:
-        """Return the message of a sequence; None when it is gone or never was."""
+        """Return the message of a sequence; None when it is gone or never was.
+
+        Raises:
+            PermanentError: The broker refuses.
+        """
         [answer] = await self._bus.exchange(self._subject, _json({"seq": sequence}))
-        return None if status_of(answer) in _NOTHING else _stored(answer)
+        if status_of(answer) not in _NOTHING:
+            return _stored(answer)
+        # Whoever answers a direct get may lag behind, and lack what has just been stored.
+        return await self._ask_leader({"seq": sequence})
+
+    async def newest(self, subject: str) -> StoredMessage | None:
+        """Return the newest message of a subject or pattern, as the stream's leader knows it.
+
+        Other reads may lag behind what has just been stored; this one takes longer.
+
+        Raises:
+            PermanentError: The broker refuses.
+        """
+        return await self._ask_leader({"last_by_subj": subject})
+
+    async def _ask_leader(self, request: dict[str, object]) -> StoredMessage | None:
+        subject = f"$JS.API.STREAM.MSG.GET.{self._stream}"
+        answer = msgspec.json.decode(await self._bus.request(subject, _json(request)), type=_Got)
+        if answer.error is not None and answer.error.get("err_code") == _NO_MESSAGE:
+            return None
+        if answer.error is not None or answer.message is None:
+            description = (answer.error or {}).get("description")
+            raise PermanentError(f"stream {self._stream}: {description}")
+        found = answer.message
+        return StoredMessage(found.subject, found.seq, parse_time_ms(found.time), found.data)
 
     async def epoch(self) -> str:
         """Return the journal's identity, the first part of every cursor.
@@ -117,6 +176,31 @@ class Journal:
     async def first_sequence(self) -> int:
         """Return the oldest sequence still held."""
         return (await self._info()).state.first_seq
+
+    async def first_since(self, time_ms: int) -> int:
+        """Return the sequence of the first message stored at or after a time.
+
+        One more than the newest when there is none.
+        """
+        request = {"batch": 1, "start_time": rfc3339(time_ms), "next_by_subj": ">"}
+        found = [_stored(answer) for answer in _content(await self._direct(request))]
+        return found[0].sequence if found else await self.last_sequence() + 1
+
+    async def purge(self, before: int) -> None:
+        """Remove every message before a sequence.
+
+        Raises:
+            PermanentError: The broker refuses.
+        """
+        subject = f"$JS.API.STREAM.PURGE.{self._stream}"
+        answer = await self._bus.request(subject, _json({"seq": before}), timeout_s=60)
+        error = msgspec.json.decode(answer, type=_Info).error
+        if error is not None:
+            raise PermanentError(f"stream {self._stream}: {error.get('description')}")
+
+    async def time_ms(self) -> int:
+        """Return what time it is for whoever keeps the stream, Unix milliseconds."""
+        return parse_time_ms((await self._info()).ts)
 
     async def subjects(self, pattern: str) -> list[str]:
         """Return the subjects that hold messages and fit the pattern, at most 100,000."""

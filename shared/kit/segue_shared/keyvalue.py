@@ -8,15 +8,19 @@ import re
 from typing import Final
 
 import msgspec
+from nats.aio.msg import Msg
 
 from segue_shared.bus import Bus
-from segue_shared.errors import InvalidMessageError
+from segue_shared.errors import BusUnavailableError, InvalidMessageError
 from segue_shared.journal import Journal
 from segue_shared.replies import status_of
 
 _KEY: Final = re.compile(r"[-/_=a-zA-Z0-9]+(\.[-/_=a-zA-Z0-9]+)*")
 _OPERATION: Final = "KV-Operation"
 _EXPECTED: Final = "Nats-Expected-Last-Subject-Sequence"
+_TTL: Final = "Nats-TTL"
+_END_OF_BATCH: Final = frozenset({"204", "404"})
+_MOST_ENTRIES: Final = 1_024
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -48,6 +52,17 @@ class KeyValue:
         slot = await self._slot(key)
         return None if slot is None or slot.deleted else slot.entry
 
+    async def get_kept(self, key: str) -> Entry | None:
+        """Return the value of a key that is never deleted, as the bucket's leader knows it.
+
+        `get` may lag behind what has just been stored; this takes longer when it finds nothing.
+        """
+        entry = await self.get(key)
+        if entry is not None:
+            return entry
+        found = await self._journal.newest(self._subject(key))
+        return None if found is None else Entry(found.data, found.sequence)
+
     async def create(self, key: str, value: bytes) -> int | None:
         """Set a key that has no value and return its revision; None when it has one."""
         if revision := await self.update(key, value, 0):
@@ -57,9 +72,15 @@ class KeyValue:
             return None
         return await self.update(key, value, slot.entry.revision)
 
-    async def put(self, key: str, value: bytes) -> int:
-        """Set a key whatever it holds, and return its revision."""
-        return await self._bus.append(self._subject(key), value)
+    async def put(self, key: str, value: bytes, *, ttl_s: int = 0) -> int:
+        """Set a key whatever it holds, and return its revision.
+
+        Args:
+            key: Which one.
+            value: The content.
+            ttl_s: Seconds until it is gone by itself, in a bucket that allows it; 0 is never.
+        """
+        return await self._bus.append(self._subject(key), value, headers=_lifetime(ttl_s))
 
     async def update(self, key: str, value: bytes, revision: int) -> int | None:
         """Set a key that is at `revision` and return the new one; None when it has moved on."""
@@ -67,9 +88,37 @@ class KeyValue:
         stored = await self._bus.store(self._subject(key), value, headers=headers)
         return stored.sequence if stored.created else None
 
-    async def delete(self, key: str) -> None:
-        """Take a key's value away."""
-        await self._bus.append(self._subject(key), b"", headers={_OPERATION: "DEL"})
+    async def delete(self, key: str, *, ttl_s: int = 0) -> None:
+        """Take a key's value away.
+
+        Args:
+            key: Which one.
+            ttl_s: Seconds until the mark of its deletion goes too; 0 is never.
+        """
+        # The broker would put another mark in the place of a `DEL` that has gone.
+        last = {_OPERATION: "PURGE", "Nats-Rollup": "sub", **_lifetime(ttl_s)}
+        headers = last if ttl_s else {_OPERATION: "DEL"}
+        await self._bus.append(self._subject(key), b"", headers=headers)
+
+    async def entries(self, prefix: str, *, timeout_s: float = 5) -> dict[str, Entry]:
+        """Return the values below a prefix of whole tokens by key, at most 1,024.
+
+        Raises:
+            BusUnavailableError: The broker does not answer, or there are more.
+            TimedOutError: No answer in `timeout_s` seconds.
+        """
+        request = {"multi_last": [f"$KV.{self._bucket}.{prefix}.>"], "batch": _MOST_ENTRIES}
+        *slots, end = await self._bus.exchange(
+            f"$JS.API.DIRECT.GET.KV_{self._bucket}",
+            msgspec.json.encode(request),
+            timeout_s=timeout_s,
+            done=lambda answer: bool(status_of(answer)),
+        )
+        if (status := status_of(end)) not in _END_OF_BATCH:
+            raise BusUnavailableError(f"bucket {self._bucket} refused to be read: {status}")
+        keys = [_key_of(answer, self._bucket) for answer in slots]
+        found = zip(keys, map(_slot_of, slots), strict=True)
+        return {key: slot.entry for key, slot in found if not slot.deleted}
 
     async def keys(self, prefix: str = "") -> list[str]:
         """Return the keys below a prefix of whole tokens, deleted ones included until purged."""
@@ -80,13 +129,23 @@ class KeyValue:
     async def _slot(self, key: str) -> _Slot | None:
         subject = f"$JS.API.DIRECT.GET.KV_{self._bucket}.{self._subject(key)}"
         [answer] = await self._bus.exchange(subject, b"")
-        if status_of(answer):
-            return None
-        headers = answer.headers or {}
-        entry = Entry(answer.data, int(headers["Nats-Sequence"]))
-        return _Slot(entry, deleted=_OPERATION in headers or "Nats-Marker-Reason" in headers)
+        return None if status_of(answer) else _slot_of(answer)
 
     def _subject(self, key: str) -> str:
         if _KEY.fullmatch(key) is None:
             raise InvalidMessageError(f"{key!r} is no key: use letters, digits and - / _ = .")
         return f"$KV.{self._bucket}.{key}"
+
+
+def _lifetime(ttl_s: int) -> dict[str, str]:
+    return {_TTL: f"{ttl_s}s"} if ttl_s else {}
+
+
+def _key_of(answer: Msg, bucket: str) -> str:
+    return (answer.headers or {})["Nats-Subject"].removeprefix(f"$KV.{bucket}.")
+
+
+def _slot_of(answer: Msg) -> _Slot:
+    headers = answer.headers or {}
+    entry = Entry(answer.data, int(headers["Nats-Sequence"]))
+    return _Slot(entry, deleted=_OPERATION in headers or "Nats-Marker-Reason" in headers)

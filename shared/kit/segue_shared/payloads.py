@@ -5,6 +5,7 @@ equal values are stored once (Hohpe and Woolf, Enterprise Integration Patterns, 
 """
 
 import hashlib
+import sys
 from typing import Final
 
 import msgspec
@@ -16,7 +17,8 @@ from nats.js.object_store import ObjectStore
 from segue_contracts.envelope import encode
 from segue_contracts.payload import INLINE_LIMIT, PayloadRef, Value
 from segue_shared.bus import Bus
-from segue_shared.errors import BusUnavailableError, PayloadMissingError
+from segue_shared.errors import BusUnavailableError, PayloadMissingError, TooLargeError
+from segue_shared.journal import parse_time_ms
 
 MAX_BYTES: Final = 256 * 1024 * 1024
 """The largest value that is stored."""
@@ -38,13 +40,24 @@ class Payloads:
         """Return a value from its JSON; see `wrap`.
 
         Raises:
+            TooLargeError: It is larger than any value that is stored.
             BusUnavailableError: The object store does not answer.
         """
         if len(data) <= INLINE_LIMIT:
             return Value(inline=Raw(data))
-        digest = hashlib.sha256(data).hexdigest()
-        await self._put(digest, data)
-        return Value(ref=PayloadRef(sha256=digest, size=len(data)))
+        return Value(ref=await self._stored(data))
+
+    async def keep(self, value: Value) -> PayloadRef:
+        """Store a value whatever its size, and return where it is.
+
+        Raises:
+            BusUnavailableError: The object store does not answer.
+        """
+        if not isinstance(value.ref, UnsetType):
+            return value.ref
+        return await self._stored(
+            encode(None if isinstance(value.inline, UnsetType) else value.inline)
+        )
 
     async def unwrap(self, value: Value) -> object:
         """Return the value itself; an absent value is None.
@@ -58,6 +71,40 @@ class Payloads:
         if isinstance(value.inline, Raw):
             return msgspec.json.decode(value.inline)
         return None if isinstance(value.inline, UnsetType) else value.inline
+
+    async def older_than(self, time_ms: int) -> list[str]:
+        """Return the hashes of the values that were stored before a time, Unix milliseconds.
+
+        Raises:
+            BusUnavailableError: The object store does not answer.
+        """
+        try:
+            infos = await (await self._open()).list(ignore_deletes=True)
+        except nats.js.errors.NotFoundError:
+            return []
+        except (nats.errors.Error, TimeoutError) as error:
+            raise BusUnavailableError(f"object bucket {self._bucket}: {error}") from error
+        return [info.name for info in infos if _stored_ms(info.mtime) < time_ms]
+
+    async def remove(self, digest: str) -> None:
+        """Remove a value; who still refers to it finds nothing.
+
+        Raises:
+            BusUnavailableError: The object store does not answer.
+        """
+        try:
+            await (await self._open()).delete(digest)
+        except nats.js.errors.NotFoundError:
+            return
+        except (nats.errors.Error, TimeoutError) as error:
+            raise BusUnavailableError(f"object bucket {self._bucket}: {error}") from error
+
+    async def _stored(self, data: bytes) -> PayloadRef:
+        if len(data) > MAX_BYTES:
+            raise TooLargeError(f"a value of {len(data)} bytes; {MAX_BYTES} at most are stored")
+        digest = hashlib.sha256(data).hexdigest()
+        await self._put(digest, data)
+        return PayloadRef(sha256=digest, size=len(data))
 
     async def _put(self, digest: str, data: bytes) -> None:
         try:
@@ -90,3 +137,8 @@ class Payloads:
         if self._store is None:
             self._store = await self._bus.client.jetstream().object_store(self._bucket)
         return self._store
+
+
+def _stored_ms(text: str | None) -> int:
+    """Return when an object was stored; one that does not say is taken for new."""
+    return parse_time_ms(text) if text else sys.maxsize

@@ -4,9 +4,17 @@ The broker pins a consumer with the `pinned_client` priority policy to one clien
 pin means that somebody else held the consumer before: what they had received and not settled would
 be settled in silence by our first acknowledgement, since it covers everything before it. So a new
 owner drops what it knows, acknowledges nothing, and has the consumer reset first.
+
+For the same reason nothing may follow a delivery that was lost on its way, as when the connection
+breaks: the broker counts deliveries, and a gap has the consumer reset, too.
+
+Batches are decided on one after the other, while what earlier ones imply is still being stored. A
+batch is acknowledged only once it and all before it are stored, and one that fails takes all after
+it along.
 """
 
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from typing import Final
 
 import msgspec
@@ -17,6 +25,7 @@ from segue_shared.bus import Bus
 from segue_shared.clock import Clock
 from segue_shared.delivery import Delivery, ack, delivery_of
 from segue_shared.errors import SegueError, TransientError
+from segue_shared.pipeline import Pipeline, failure
 from segue_shared.puller import Puller
 
 _log = structlog.get_logger()
@@ -25,8 +34,13 @@ _PIN_HEADER: Final = "Nats-Pin-Id"
 _BATCH: Final = 256
 _RETRY_S: Final = (0.05, 0.2, 1.0, 5.0)
 
-OnBatch = Callable[[list[Delivery]], Awaitable[None]]
-"""Handles deliveries in order; once it returns, all of them are acknowledged."""
+OnBatch = Callable[[list[Delivery]], Awaitable[Awaitable[None]]]
+"""Decides on deliveries in order, and returns what ends once all that they imply is stored.
+
+The first is awaited for one batch at a time; the second, for which several batches may be on their
+way, lets the batch be acknowledged. It is cancelled when a batch before it fails, and when the
+consumer has another owner.
+"""
 
 
 class _Problem(msgspec.Struct, frozen=True):
@@ -38,7 +52,18 @@ class _Answer(msgspec.Struct, frozen=True):
 
 
 class PinnedConsumer:
-    """One owner's loop over a pinned consumer with `ack_policy: all`."""
+    """One owner's loop over a pinned consumer with `ack_policy: all`.
+
+    Args:
+        bus: The connection.
+        stream: The stream's name.
+        consumer: The consumer's name.
+        group: Its priority group.
+        clock: Waits between tries.
+        on_batch: Handles what comes.
+        on_takeover: Drops what is known, since everything unsettled comes again.
+        pipeline: How many batches may be stored at once.
+    """
 
     def __init__(  # noqa: PLR0913 - a consumer is named by three words
         self,
@@ -50,6 +75,7 @@ class PinnedConsumer:
         clock: Clock,
         on_batch: OnBatch,
         on_takeover: Callable[[], None],
+        pipeline: int = 8,
     ) -> None:
         self._bus = bus
         self._name = f"{stream}.{consumer}"
@@ -58,6 +84,8 @@ class PinnedConsumer:
         self._clock = clock
         self._on_batch = on_batch
         self._on_takeover = on_takeover
+        self._pipeline = Pipeline(pipeline, on_end=self._puller.wake)
+        self._number = 0
         self._failures = 0
         self._failed_resets = 0
 
@@ -73,6 +101,7 @@ class PinnedConsumer:
             while True:
                 await self._turn()
         finally:
+            await self._pipeline.give_up()
             await self._puller.close()
             await self._leave()
 
@@ -87,35 +116,75 @@ class PinnedConsumer:
             _log.info("pin_kept", consumer=self._name, reason=str(error))
 
     async def _turn(self) -> None:
-        messages = await self._puller.next(_BATCH)
-        if not messages:
-            return
-        pin = _pin_of(messages)
-        if pin != self._puller.pin:
-            await self._take_over(pin)
-            return
-        deliveries = [delivery_of(message) for message in messages]
-        try:
-            with self._bus.observer.batch(deliveries):
-                await self._on_batch(deliveries)
-        except TransientError as error:
-            await self._again(str(error))
-        except Exception:  # noqa: BLE001 - logged, and the batch comes again
-            _log.exception("batch_failed", consumer=self._name)
-            await self._again("unexpected")
-        else:
+        await self._acknowledge()
+        if self._pipeline.failed:
+            await self._start_over()
+        elif self._pipeline.full:
+            await self._pipeline.first_ended()
+        elif messages := await self._puller.next(_BATCH):
+            await self._take(messages)
+
+    async def _acknowledge(self) -> None:
+        """Settle what is stored along with everything before it, unless the pin was lost."""
+        last = self._pipeline.take_stored()
+        if last is not None and self._puller.pin:
             self._failures = 0
-            await ack(self._bus.client, deliveries[-1])
+            await ack(self._bus.client, last)
+
+    async def _take(self, messages: list[Msg]) -> None:
+        pin = _pin_of(messages)
+        deliveries = [delivery_of(message) for message in messages]
+        if pin != self._puller.pin:
+            _log.info("pinned", consumer=self._name)
+            await self._take_over(pin)
+        elif not self._is_whole(deliveries):
+            _log.warning("deliveries_lost", consumer=self._name)
+            await self._take_over(pin)
+        elif not self._pipeline.failed:  # or else they are delivered again, after what failed
+            await self._begin(deliveries)
+
+    def _is_whole(self, deliveries: list[Delivery]) -> bool:
+        """Tell whether nothing was lost on its way, which what follows it would settle.
+
+        The broker counts deliveries. It begins anew when somebody else, who has lost the pin,
+        has the consumer reset; what is unsettled then comes again from the first on.
+        """
+        for delivery in deliveries:
+            if delivery.number not in {self._number, self._number + 1, 1}:
+                return False
+            self._number = delivery.number
+        return True
+
+    async def _begin(self, deliveries: list[Delivery]) -> None:
+        """Decide on a batch, and let what it implies be stored beside the next ones."""
+        with ExitStack() as handling:
+            handling.enter_context(self._bus.observer.batch(deliveries))
+            try:
+                storing = await self._on_batch(deliveries)
+            except Exception as error:  # noqa: BLE001 - told when the batch is given up
+                storing = failure(error)
+            self._pipeline.add(storing, deliveries[-1], handling.pop_all())
 
     async def _take_over(self, pin: str) -> None:
-        """Start over under a new pin, with everything unsettled delivered again in order."""
-        _log.info("pinned", consumer=self._name)
+        """Start over under a pin, with everything unsettled delivered again in order."""
+        await self._pipeline.give_up()
         await self._reset(pin)
 
-    async def _again(self, reason: str) -> None:
-        """Have the batch delivered again after a while, since `ack: all` cannot give one back."""
+    async def _start_over(self) -> None:
+        """Have a failed batch delivered again after a while, and all after it.
+
+        For `ack: all` cannot give one back.
+        """
+        error = await self._pipeline.trouble()
+        await self._acknowledge()
+        if isinstance(error, TransientError):
+            reason = str(error)
+        else:
+            _log.error("batch_failed", consumer=self._name, exc_info=error)
+            reason = "unexpected"
         await self._wait("batch_again", reason)
-        await self._reset(self._puller.pin)
+        if self._puller.pin:  # or else somebody else has the consumer; whoever gets it resets it
+            await self._reset(self._puller.pin)
 
     async def _reset(self, pin: str) -> None:
         """Drop everything, have it delivered again, and only then work under the pin."""
@@ -127,6 +196,7 @@ class PinnedConsumer:
             self._failed_resets += 1
             await self._wait("reset_failed", problem)
         self._failed_resets = 0
+        self._number = 0
         self._puller.pin = pin
 
     async def _reset_problem(self) -> str:

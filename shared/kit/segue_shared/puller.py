@@ -19,6 +19,7 @@ from nats.aio.subscription import Subscription
 
 from segue_shared.bus import Bus
 from segue_shared.replies import status_of
+from segue_shared.wire import listen
 
 _log = structlog.get_logger()
 
@@ -42,6 +43,7 @@ class Puller:
         self._group = group
         self._queue: deque[Msg] = deque()
         self._arrived = asyncio.Event()
+        self._woken = False
         self._inbox = ""
         self._subscription: Subscription | None = None
         self._outstanding = 0
@@ -59,9 +61,7 @@ class Puller:
         self._queue.clear()
         self._outstanding = 0
         self._inbox = self._bus.client.new_inbox()
-        self._subscription = await self._bus.client.subscribe(
-            self._inbox, cb=self._on_message, pending_msgs_limit=-1, pending_bytes_limit=-1
-        )
+        self._subscription = await listen(self._bus.client, self._inbox, self._on_message)
 
     async def close(self) -> None:
         """Stop listening."""
@@ -78,15 +78,29 @@ class Puller:
             wanted: How many messages the caller can take, at least 1.
         """
         await self._top_up(wanted)
-        if not self._queue:
-            self._arrived.clear()
-            try:
-                async with asyncio.timeout(EXPIRES_S + _GRACE_S):
-                    await self._arrived.wait()
-            except TimeoutError:
-                self._forget_requests()
-                self._on_silence("no answer")
+        if not self._queue and not self._woken:
+            await self._wait()
+        self._woken = False
         return await self._take(wanted)
+
+    def wake(self) -> None:
+        """Have `next` return what is there, now or when it is called."""
+        self._woken = True
+        self._arrived.set()
+
+    async def _wait(self) -> None:
+        """Return once something came, or the requests have outlived their expiry with no word."""
+        self._arrived.clear()
+        loop = asyncio.get_running_loop()
+        watch = loop.call_later(EXPIRES_S + _GRACE_S, self._take_for_lost)
+        try:
+            await self._arrived.wait()
+        finally:
+            watch.cancel()
+
+    def _take_for_lost(self) -> None:
+        self._on_silence("no answer")
+        self._forget_requests()
 
     async def _take(self, wanted: int) -> list[Msg]:
         batch: list[Msg] = []
@@ -116,7 +130,7 @@ class Puller:
             self._subject, msgspec.json.encode(request), reply=self._inbox
         )
 
-    async def _on_message(self, message: Msg) -> None:
+    def _on_message(self, message: Msg) -> None:
         self._queue.append(message)
         self._arrived.set()
 

@@ -1,8 +1,8 @@
 """The reply box: how do answers find the call that waits for them?
 
-One subscription serves all requests and publish acknowledgements of a connection; each call owns
-one token below its inbox. A permission violation, which the broker reports on the side, becomes an
-error of the calls that wait on that subject.
+One subscription serves all requests of a connection; each call owns one token below its inbox. A
+permission violation, which the broker reports on the side, becomes an error of the calls that wait
+on that subject.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from segue_shared.errors import (
     PermissionDeniedError,
     RefusedError,
 )
+from segue_shared.wire import listen
 
 T = TypeVar("T")
 
@@ -39,7 +40,9 @@ def violated_subject(error: Exception) -> str | None:
 
 def status_of(message: Msg) -> str:
     """Return the status code of a broker message; empty for a message with content."""
-    return message.headers.get("Status", "") if message.headers else ""
+    if message.data or not message.headers:
+        return ""
+    return message.headers.get("Status", "")
 
 
 class _Waiting:
@@ -55,7 +58,7 @@ class _Waiting:
 
 
 class ReplyBox:
-    """Requests and publishes with acknowledgement over one shared inbox."""
+    """Requests over one shared inbox."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -65,7 +68,7 @@ class ReplyBox:
 
     async def open(self) -> None:
         """Subscribe to the inbox."""
-        await self._client.subscribe(f"{self._prefix}.*", cb=self._on_reply)
+        await listen(self._client, f"{self._prefix}.*", self._on_reply)
 
     async def ask(
         self,
@@ -93,7 +96,7 @@ class ReplyBox:
         finally:
             self._waiting.pop(token, None)
 
-    async def _on_reply(self, message: Msg) -> None:
+    def _on_reply(self, message: Msg) -> None:
         waiting = self._waiting.get(message.subject[len(self._prefix) + 1 :])
         if waiting is None or waiting.future.done():
             return

@@ -8,7 +8,8 @@ from typing import Final
 from segue_shared.bus import Bus, Stored
 from segue_shared.clock import rfc3339
 
-_FIRED_TTL_S: Final = 3600
+_FIRED_TTL_S: Final = 8 * 24 * 3600
+"""How long a timer that fired waits for a relay, be all of them away."""
 
 
 async def schedule(bus: Bus, subject: str, *, target: str, at_ms: int, data: bytes = b"") -> Stored:

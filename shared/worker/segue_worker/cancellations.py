@@ -60,8 +60,10 @@ class Cancellations:
 
 
 def _means(hint: CancelHint, place: Place) -> bool:
+    """Tell whether a hint is about a place; undoing a step is part of stopping the rest."""
+    wider = set() if place.step.undo else {"", place.step.key}
     return (
         hint.run == place.run
-        and hint.step in {"", place.step.key, str(place.step)}
+        and hint.step in {str(place.step), *wider}
         and hint.attempt in {0, place.attempt}
     )

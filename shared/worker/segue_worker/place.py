@@ -65,13 +65,27 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def settling(self) -> tuple[str, ...]:
-        """The patterns of everything that makes work on it pointless."""
-        ended = subjects.run_event(self.namespace, self.run, "ended")
-        return self.outcome_guard, self.cancel_requested, ended
+        """The patterns of everything that makes work on it pointless.
+
+        A run that is being cancelled undoes its steps first, so that ends no work which undoes one.
+        """
+        ends = ("terminate_requested", "ended")
+        over = (subjects.run_event(self.namespace, self.run, event) for event in ends)
+        cancelled = () if self.step.undo else (self.cancel_requested,)
+        return self.outcome_guard, *cancelled, *over
 
     def turn(self, number: int) -> str:
         """Return where turn `number` is; publishing it is the fence."""
         return subjects.turn(self.prefix, self.token, self.attempt, number)
+
+    @property
+    def beats(self) -> str:
+        """The pattern of its beats."""
+        return subjects.step_beats(self.prefix, self.token, self.attempt)
+
+    def beat(self, number: int) -> str:
+        """Return where beat `number` is, counted from 1."""
+        return subjects.step_beat(self.prefix, self.token, self.attempt, number)
 
     def outcome(self, status: str) -> str:
         """Return where an outcome goes."""
@@ -94,6 +108,18 @@ def place_of(subject: str) -> Place:
         step=subjects.parse_step_token(event.token),
         attempt=event.attempt,
     )
+
+
+def beat_number(subject: str) -> int:
+    """Return the number of the beat that is on a subject.
+
+    Raises:
+        SubjectError: It is no beat's subject.
+    """
+    event = subjects.parse_step_event(subjects.parse_run(subject).event)
+    if event is None or event.what != "beat":
+        raise SubjectError(f"{subject!r} is no beat")
+    return int(event.rest[0])
 
 
 def standing(place: Place, present: tuple[str, ...]) -> Standing:

@@ -68,6 +68,10 @@ class JournalReader(Protocol):
         """Return the newest message of each subject that fits a pattern."""
         ...
 
+    async def newest(self, subject: str) -> StoredMessage | None:
+        """Return the newest message of all that fit a subject or pattern."""
+        ...
+
 
 class PayloadStore(Protocol):
     """Values of any size."""

@@ -7,7 +7,7 @@ from segue_contracts.envelope import Message, encode
 from segue_contracts.v1.deltas import Delta, StepDelta
 from segue_contracts.v1.events import frame, make_event, start_sequence
 from segue_contracts.v1.registry import OUTCOME_OF
-from segue_contracts.v1.steps import StepStarted
+from segue_contracts.v1.steps import StepBeat, StepStarted
 from segue_shared.clock import Clock, rfc3339
 from segue_shared.errors import TransientError
 from segue_shared.ids import Ids
@@ -48,10 +48,19 @@ class Publisher:
         )
         return (await self._bus.create(subject, data, guard=guard)).created
 
-    async def started(self, ticket: Ticket) -> None:
-        """Say that the attempt is being worked on."""
+    async def started(self, ticket: Ticket) -> bool:
+        """Say that the attempt is being worked on; False when that was said already.
+
+        A worker says it by itself after a while; work says it before it has an effect that cannot
+        be had twice.
+        """
         body = StepStarted(worker=ticket.worker)
-        await self.create(ticket, body, subject=ticket.place.started)
+        return await self.create(ticket, body, subject=ticket.place.started)
+
+    async def beat(self, ticket: Ticket, number: int) -> bool:
+        """Say that the attempt is still being worked on; False when the number was taken."""
+        body = StepBeat(worker=ticket.worker)
+        return await self.create(ticket, body, subject=ticket.place.beat(number))
 
     async def outcome(self, ticket: Ticket, body: Message) -> bool:
         """Settle the attempt; False when it was settled already."""

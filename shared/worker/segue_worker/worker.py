@@ -7,26 +7,24 @@ import structlog
 from msgspec import UNSET
 
 from segue_contracts.envelope import Message, UndecodableError
-from segue_contracts.v1.steps import StepCancelled, StepFailed, StepTimedOut
+from segue_contracts.v1.steps import StepCancelled, StepCompleted, StepFailed, StepTimedOut
 from segue_contracts.v1.subjects import SubjectError
 from segue_contracts.v1.values import Failure, UsageTotals
 from segue_shared.delivery import Delivery
-from segue_shared.errors import TransientError
+from segue_shared.errors import TooLargeError, TransientError
 from segue_shared.pull import Ack, Dead, Nak, Verdict
 from segue_shared.runtime import Runtime
 from segue_worker.cancellations import Cancellations
 from segue_worker.place import Place, Standing, standing
 from segue_worker.ports import JournalReader, Superseded, Work
 from segue_worker.publisher import Publisher
+from segue_worker.signs import Signs
 from segue_worker.ticket import Ticket, read_ticket
 
 _log = structlog.get_logger()
 
 FRESH_MS: Final = 1_000
 """Up to this age a task that comes for the first time is taken without a look at its journal."""
-
-STARTED_AFTER_S: Final = 0.25
-"""A step that still runs after this long is said to have started."""
 
 _CANCELLED: Final = "the run is being cancelled"
 
@@ -58,6 +56,7 @@ class Worker:
         self._journal = journal
         self._cancellations = cancellations
         self._clock = runtime.clock
+        self._signs = Signs(publisher, journal=journal, clock=runtime.clock)
         self._ids = runtime.ids
         self._name = runtime.settings.instance
         self._ack_wait_s = runtime.settings.ack_wait_s
@@ -96,7 +95,12 @@ class Worker:
         return standing(place, tuple(message.subject for message in found))
 
     async def _settle(self, ticket: Ticket, outcome: Message) -> None:
-        stored = await self._publisher.outcome(ticket, outcome)
+        try:
+            stored = await self._publisher.outcome(ticket, outcome)
+        except TooLargeError as error:
+            # Without an outcome the attempt would go on for ever.
+            outcome = _too_large(ticket, outcome, error)
+            stored = await self._publisher.outcome(ticket, outcome)
         _log.info(
             "attempt_settled" if stored else "outcome_refused",
             run=ticket.place.run,
@@ -106,15 +110,17 @@ class Worker:
         )
 
     async def _supervise(self, ticket: Ticket) -> Message | Superseded | None:
-        """Work until there is an outcome, the deadline is there, or nobody wants it any more."""
+        """Work until there is an outcome, its time is up, or nobody wants it any more."""
+        left = self._time_left_s(ticket)
         with self._cancellations.watching(ticket.place) as hint:
             if hint.is_set():
                 return _given_up(ticket, "cancelled")
+            if left == 0:
+                return _timed_out()
             work = asyncio.create_task(self._attempt(ticket))
             watch = asyncio.create_task(self._watch(ticket.place, hint))
-            tell = asyncio.create_task(self._tell(ticket))
+            tell = asyncio.create_task(self._signs.tell(ticket))
             try:
-                left = self._time_left_s(ticket)
                 first = asyncio.FIRST_COMPLETED
                 done, _ = await asyncio.wait({work, watch}, timeout=left, return_when=first)
             finally:
@@ -123,7 +129,7 @@ class Worker:
             return work.result()
         if watch in done:
             return _given_up(ticket, watch.result())
-        return StepTimedOut(error=Failure(code="timeout", message="the step's deadline passed"))
+        return _timed_out()
 
     def _time_left_s(self, ticket: Ticket) -> float | None:
         deadline_ms = ticket.task.deadline_ms
@@ -131,13 +137,19 @@ class Worker:
 
     async def _attempt(self, ticket: Ticket) -> Message | Superseded:
         """Carry the attempt out; whatever is no passing trouble becomes an outcome."""
+        limit_ms = ticket.task.start_to_close_ms
+        limit = asyncio.timeout(limit_ms / 1000 if limit_ms > 0 else None)
         try:
-            return await self._work.outcome(ticket)
-        except TransientError:
-            raise
-        except Exception as error:  # noqa: BLE001 - every attempt gets an outcome
-            failure = self._work.failure(error)
-            return StepFailed(error=failure, usage=ticket.spent.usage, worker=ticket.worker)
+            async with limit:
+                return await self._work.outcome(ticket)
+        except Exception as error:
+            if limit.expired():
+                failure = _overrun(ticket)
+            elif isinstance(error, TransientError):
+                raise
+            else:
+                failure = self._work.failure(error)
+        return StepFailed(error=failure, usage=ticket.spent.usage, worker=ticket.worker)
 
     async def _watch(self, place: Place, hint: asyncio.Event) -> Standing:
         """Return once the attempt is not wanted any more: by a hint, or as the journal says."""
@@ -159,9 +171,25 @@ class Worker:
             _log.info("standing_unreadable", run=place.run, reason=str(error))
             return "wanted"
 
-    async def _tell(self, ticket: Ticket) -> None:
-        await self._clock.sleep(STARTED_AFTER_S)
-        await self._publisher.started(ticket)
+
+def _timed_out() -> Message:
+    return StepTimedOut(error=Failure(code="timeout", message="the step's deadline passed"))
+
+
+def _overrun(ticket: Ticket) -> Failure:
+    seconds = ticket.task.start_to_close_ms / 1000
+    message = f"step {ticket.place.step} ran for longer than {seconds:g} s"
+    return Failure(code="timeout", message=message)
+
+
+def _too_large(ticket: Ticket, outcome: Message, error: TooLargeError) -> Message:
+    """Return the outcome of work whose own outcome no message can hold; what it used counts."""
+    usage = ticket.spent.usage
+    if isinstance(outcome, StepCompleted | StepFailed):
+        usage = outcome.usage
+    message = f"{error}; return less, or store what is large in the payloads"
+    failure = Failure(code="too_large", message=message, retryable=False)
+    return StepFailed(error=failure, usage=usage, worker=ticket.worker)
 
 
 def _given_up(ticket: Ticket, state: Standing) -> Message | None:

@@ -8,14 +8,15 @@ from pathlib import Path
 import msgspec
 import pytest
 import structlog.testing
+from nats.aio.msg import Msg
 from support.wait import until
 
 from segue_contracts.envelope import encode, raw
 from segue_contracts.reply import Refused, Reply
 from segue_contracts.v1 import subjects
-from segue_contracts.v1.topology import topology
+from segue_contracts.v1.topology import RUNS, topology
 from segue_shared.bootstrap import apply
-from segue_shared.bus import Bus
+from segue_shared.bus import Bus, Creation
 from segue_shared.errors import (
     BusUnavailableError,
     PermissionDeniedError,
@@ -23,6 +24,7 @@ from segue_shared.errors import (
     TimedOutError,
     TooLargeError,
 )
+from segue_shared.journal import Journal
 from segue_shared.metrics import Metrics
 from segue_testing.broker import Broker, running_broker
 
@@ -78,6 +80,72 @@ async def test_a_create_waits_for_a_killed_broker(fresh_broker: Broker) -> None:
     assert stored.created
     assert not (await bus.create(subject, b"x")).created
     await bus.close()
+
+
+async def test_events_that_are_stored_together_keep_their_order_and_guards(bus: Bus) -> None:
+    """As if each were stored by itself: the first of a group wins."""
+    run = a_run()
+    outcomes = [f"{run}.step.a.1.outcome.{status}" for status in ("completed", "failed")]
+    creations = [Creation(f"{run}.started", b"1"), Creation(f"{run}.started", b"2")]
+    creations += [Creation(each, b"3", f"{run}.step.a.1.outcome.*") for each in outcomes]
+
+    stored = await bus.create_all([*creations, Creation(f"{run}.ended", b"4")])
+    kept = await Journal(bus, RUNS).last([f"{run}.>"])
+
+    assert [one.created for one in stored] == [True, False, True, False, True]
+    assert [one.sequence for one in stored if one.created] == [one.sequence for one in kept]
+    assert [one.subject for one in kept] == [f"{run}.started", outcomes[0], f"{run}.ended"]
+
+
+async def test_events_that_are_stored_together_wait_for_a_killed_broker(
+    fresh_broker: Broker,
+) -> None:
+    """All of them are stored once it is back, and each only once."""
+    bus = await Bus.connect(fresh_broker.url, name="test", max_wait_s=10)
+    await apply(bus, topology())
+    run = a_run()
+    creations = [Creation(f"{run}.signal.{number}", b"x" * 1_000) for number in range(2_000)]
+
+    waiting = asyncio.create_task(bus.create_all(creations))
+    await asyncio.sleep(0)  # so that they are on their way
+    fresh_broker.kill()
+    await asyncio.to_thread(fresh_broker.restart)
+    async with asyncio.timeout(20):
+        stored = await waiting
+        again = await bus.create_all(creations)
+
+    assert len(stored) == len(creations)
+    assert not any(one.created for one in again)
+    assert await Journal(bus, RUNS).last_sequence() == len(creations)
+    await bus.close()
+
+
+async def test_an_event_that_can_never_be_stored_leaves_the_others_stored(bus: Bus) -> None:
+    """The error says which it is."""
+    run = a_run()
+    too_large = Creation(f"{run}.signal.1", b"x" * (2 * 1024 * 1024))
+    creations = [Creation(f"{run}.started", b"1"), too_large, Creation(f"{run}.ended", b"2")]
+
+    with pytest.raises(TooLargeError, match=r"\.signal\.1"):
+        await bus.create_all(creations)
+
+    kept = await Journal(bus, RUNS).last([f"{run}.>"])
+    assert [one.subject for one in kept] == [f"{run}.started", f"{run}.ended"]
+
+
+async def test_a_large_message_arrives_whole(bus: Bus) -> None:
+    """In however many pieces the network brings it."""
+    data = bytes(range(256)) * 4_000
+
+    async def echo(message: Msg) -> None:
+        await message.respond(message.data)
+
+    await bus.subscribe("segue.v1.default.cmd.echo.one", echo)
+    answers = await asyncio.gather(
+        *(bus.request("segue.v1.default.cmd.echo.one", data) for _ in range(5))
+    )
+
+    assert all(answer == data for answer in answers)
 
 
 async def test_a_denied_publish_is_an_error_of_the_waiting_call(tmp_path: Path) -> None:

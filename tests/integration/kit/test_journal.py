@@ -6,11 +6,16 @@ from segue_contracts.payload import PayloadRef, Value
 from segue_contracts.v1 import subjects
 from segue_contracts.v1.topology import PAYLOADS, RUN_KEYS, RUNS
 from segue_shared.bus import Bus
-from segue_shared.errors import InvalidMessageError, NotFoundError, PayloadMissingError
+from segue_shared.errors import (
+    InvalidMessageError,
+    NotFoundError,
+    PayloadMissingError,
+    TooLargeError,
+)
 from segue_shared.ids import SystemIds
 from segue_shared.journal import Journal, parse_time_ms
 from segue_shared.keyvalue import KeyValue
-from segue_shared.payloads import Payloads
+from segue_shared.payloads import MAX_BYTES, Payloads
 
 
 @pytest.fixture
@@ -141,6 +146,12 @@ async def test_a_large_value_is_stored_once_under_its_hash(bus: Bus) -> None:
     assert first == second
     assert isinstance(first.ref, PayloadRef)
     assert await payloads.unwrap(first) == large
+
+
+async def test_a_value_that_nobody_could_read_back_is_not_stored(bus: Bus) -> None:
+    """The same limit holds for storing and for reading; who hits it is told at once."""
+    with pytest.raises(TooLargeError, match="at most are stored"):
+        await Payloads(bus, PAYLOADS).wrap_json(bytes(MAX_BYTES + 1))
 
 
 async def test_a_claim_check_for_nothing_is_a_lasting_error(bus: Bus) -> None:

@@ -1,7 +1,7 @@
 """Loops in a service: does what they do, and what they lack, show where operators look?"""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import httpx
 import msgspec
@@ -200,8 +200,8 @@ async def test_what_the_owner_of_a_shard_does_is_shown_by_template(broker: Broke
     for number in range(5):
         await bus.create(f"{prefix}.signal.{number}", b"x")
 
-    async def on_batch(_deliveries: list[Delivery]) -> None:
-        return
+    async def on_batch(_deliveries: list[Delivery]) -> Awaitable[None]:
+        return asyncio.sleep(0)
 
     owner = PinnedConsumer(
         bus,

@@ -1,90 +1,29 @@
 """Owners of a pinned consumer on a real broker: is nothing lost, and nothing settled too early?"""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable
 from contextlib import suppress
 
 import msgspec
 import pytest
+from integration.kit.pinned_owner import Owner, fresh_shard
+from nats.aio.msg import Msg
 from support.wait import PATIENCE_S, until
 
 from segue_contracts.topology import Consumer
-from segue_contracts.v1 import subjects
 from segue_contracts.v1.topology import PIN_GROUP, RUNS
 from segue_shared.bootstrap import ensure_consumer
 from segue_shared.bus import Bus
-from segue_shared.clock import SystemClock
 from segue_shared.delivery import Delivery
 from segue_shared.errors import TransientError
-from segue_shared.ids import SystemIds
-from segue_shared.pinned import PinnedConsumer
+from segue_shared.puller import Puller
 from segue_testing.broker import Broker
 
 
 @pytest.fixture
 async def shard(bus: Bus) -> tuple[Consumer, str]:
     """A fresh pinned consumer over one run of this test alone, and the run's prefix."""
-    run = SystemIds().run_id(0)
-    prefix = subjects.run_prefix("default", run)
-    consumer = Consumer(
-        stream=RUNS,
-        name=f"orchestrator_{run}",
-        filters=(f"{prefix}.>",),
-        ack_policy="all",
-        max_ack_pending=1000,
-        pinned_group=PIN_GROUP,
-        pinned_timeout_s=1,
-    )
-    await ensure_consumer(bus, consumer)
-    return consumer, prefix
-
-
-class Owner:
-    """A recording owner of a pinned consumer."""
-
-    def __init__(self, bus: Bus, consumer: Consumer, *, stuck_at: bytes = b"") -> None:
-        self.seen: list[bytes] = []
-        self.takeovers = 0
-        self.on_takeover: Callable[[], object] = lambda: None
-        self.arrived = asyncio.Event()
-        self._stuck_at = stuck_at
-        self._loop = PinnedConsumer(
-            bus,
-            stream=consumer.stream,
-            consumer=consumer.name,
-            group=PIN_GROUP,
-            clock=SystemClock(),
-            on_batch=self._on_batch,
-            on_takeover=self._on_takeover,
-        )
-
-    async def run(self) -> None:
-        """Own the consumer until cancelled."""
-        await self._loop.run()
-
-    @property
-    def silent(self) -> int:
-        """Requests in a row that no consumer answered."""
-        return self._loop.silent
-
-    def _on_takeover(self) -> None:
-        self.takeovers += 1
-        self.on_takeover()
-
-    async def _on_batch(self, deliveries: list[Delivery]) -> None:
-        for delivery in deliveries:
-            self.arrived.set()
-            if delivery.data == self._stuck_at:
-                await asyncio.Event().wait()
-            self.seen.append(delivery.data)
-
-    async def until(self, last: bytes) -> None:
-        """Wait until the owner has handled a message."""
-
-        async def has_seen() -> bool:
-            return last in self.seen
-
-        await until(has_seen)
+    return await fresh_shard(bus)
 
 
 async def test_a_new_owner_gets_what_the_dead_one_had_not_settled(
@@ -143,12 +82,12 @@ async def test_a_batch_that_fails_comes_again(bus: Bus, shard: tuple[Consumer, s
     owner = Owner(bus, consumer)
     handle = owner._on_batch
 
-    async def flaky(deliveries: list[Delivery]) -> None:
+    async def flaky(deliveries: list[Delivery]) -> Awaitable[None]:
         nonlocal failures
         if failures < 2:
             failures += 1
             raise TransientError("not yet")
-        await handle(deliveries)
+        return await handle(deliveries)
 
     owner._loop._on_batch = flaky
     running = asyncio.create_task(owner.run())
@@ -251,6 +190,39 @@ async def test_an_owner_goes_on_after_its_consumer_was_made_again(
     running.cancel()
 
     assert owner.silent == 0
+
+
+class LossyPuller(Puller):
+    """A puller on whose way a message is lost."""
+
+    lost = b""
+
+    async def next(self, wanted: int) -> list[Msg]:
+        messages = await super().next(wanted)
+        kept = [message for message in messages if message.data != self.lost]
+        if len(kept) < len(messages):
+            self.lost = b""
+        return kept
+
+
+async def test_a_delivery_that_is_lost_on_its_way_is_settled_by_nothing_after_it(
+    bus: Bus, shard: tuple[Consumer, str]
+) -> None:
+    """A gap in the broker's count of deliveries has everything unsettled come again."""
+    consumer, prefix = shard
+    owner = Owner(bus, consumer)
+    puller = LossyPuller(bus, stream=RUNS, consumer=consumer.name, group=PIN_GROUP)
+    puller.lost = b"1"
+    owner._loop._puller = puller
+    running = asyncio.create_task(owner.run())
+    for number in range(4):
+        await bus.create(f"{prefix}.signal.{number}", str(number).encode())
+
+    await owner.until(b"1")
+    await owner.until(b"3")
+    running.cancel()
+
+    assert [data for data in owner.seen if data != b"0"] == [b"1", b"2", b"3"]
 
 
 async def delete(bus: Bus, consumer: Consumer) -> None:

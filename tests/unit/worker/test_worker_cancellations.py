@@ -1,5 +1,6 @@
 """Cancellations: which work does a hint end?"""
 
+import msgspec
 import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -61,6 +62,27 @@ async def test_a_hint_leaves_other_work_alone(hint: CancelHint) -> None:
         await cancellations.on_hint(_hint(hint))
 
         assert not event.is_set()
+
+
+@pytest.mark.parametrize(
+    ("hint", "expected"),
+    [
+        (CancelHint(run=RUN), False),
+        (CancelHint(run=RUN, step="scan"), False),
+        (CancelHint(run=RUN, step="scan~undo"), True),
+    ],
+)
+async def test_work_that_undoes_a_step_goes_on_while_its_run_stops(
+    hint: CancelHint, *, expected: bool
+) -> None:
+    """It is part of stopping; only a hint that names the task itself ends it."""
+    cancellations = Cancellations()
+    undoing = msgspec.structs.replace(PLACE, step=StepId("scan", undo=True))
+
+    with cancellations.watching(undoing) as event:
+        await cancellations.on_hint(_hint(hint))
+
+        assert event.is_set() is expected
 
 
 async def test_a_hint_that_cannot_be_read_changes_nothing() -> None:

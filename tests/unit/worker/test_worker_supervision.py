@@ -11,6 +11,8 @@ from unit.worker.worker_world import (
     PREFIX,
     STARTED,
     TASK,
+    TERMINATE_REQUESTED,
+    UNDO,
     WorkerWorld,
     a_task,
 )
@@ -18,7 +20,7 @@ from unit.worker.worker_world import (
 from segue_contracts.envelope import Message
 from segue_contracts.v1 import subjects
 from segue_contracts.v1.control import CancelHint
-from segue_contracts.v1.runs import CancelRequested, RunEnded
+from segue_contracts.v1.runs import CancelRequested, RunEnded, TerminateRequested
 from segue_contracts.v1.steps import (
     StepCancelled,
     StepCompleted,
@@ -125,7 +127,12 @@ async def test_a_fresh_task_is_taken_without_a_look_back() -> None:
 
 @pytest.mark.parametrize(("delivered", "age_ms"), [(2, 0), (1, 1_001)])
 @pytest.mark.parametrize(
-    ("subject", "body"), [(COMPLETED, StepCompleted()), (ENDED, RunEnded(status="failed"))]
+    ("subject", "body"),
+    [
+        (COMPLETED, StepCompleted()),
+        (ENDED, RunEnded(status="failed")),
+        (TERMINATE_REQUESTED, TerminateRequested()),
+    ],
 )
 async def test_a_settled_attempt_is_left_alone(
     subject: str, body: Message, delivered: int, age_ms: int
@@ -187,6 +194,28 @@ async def test_an_error_becomes_the_failure_that_the_service_makes_of_it() -> No
     assert outcome.error == Failure(code="broken", message="TooLargeError")
     assert outcome.usage == ONE_CALL
     assert outcome.worker.startswith("here/")
+
+
+async def test_an_outcome_that_no_message_can_hold_becomes_a_failure() -> None:
+    """The attempt is settled all the same, with what it used, and told what to do about it."""
+
+    def take_small_ones(subject: str) -> None:
+        if subject == COMPLETED:
+            raise TooLargeError("too large")
+
+    async def complete(_ticket: Ticket) -> Message:
+        return StepCompleted(usage=ONE_CALL)
+
+    world = WorkerWorld(complete)
+    world.bus.on_create = take_small_ones
+
+    assert await world.handle() == Ack()
+
+    [outcome] = world.bus.outcomes
+    assert isinstance(outcome, StepFailed)
+    assert (outcome.error.code, outcome.error.retryable) == ("too_large", False)
+    assert outcome.usage == ONE_CALL
+    assert "store what is large" in outcome.error.message
 
 
 async def test_passing_trouble_gives_the_task_back() -> None:
@@ -326,6 +355,75 @@ async def test_a_step_past_its_deadline_times_out() -> None:
     [outcome] = world.bus.outcomes
     assert isinstance(outcome, StepTimedOut)
     assert outcome.error.code == "timeout"
+
+
+async def test_a_step_whose_deadline_has_passed_is_not_begun() -> None:
+    """A task that comes too late has no effect, and its attempt is settled."""
+    world = WorkerWorld()
+
+    assert await world.handle(deadline_ms=world.clock.now_ms()) == Ack()
+
+    assert isinstance(world.bus.outcomes[0], StepTimedOut)
+    assert not world.work.tickets
+
+
+async def test_work_that_takes_longer_than_its_step_allows_fails() -> None:
+    """The time counts from the beginning of the work; what was used until then is charged."""
+    world = WorkerWorld(Hanging())
+
+    assert await world.handle(start_to_close_ms=20) == Ack()
+
+    [outcome] = world.bus.outcomes
+    assert isinstance(outcome, StepFailed)
+    assert outcome.error == Failure(code="timeout", message="step scan ran for longer than 0.02 s")
+    assert outcome.usage == ONE_CALL
+
+
+async def test_what_work_says_to_being_stopped_does_not_hide_that_its_time_was_up() -> None:
+    """Given back as passing trouble, it would run into the same limit for ever."""
+
+    async def complain(ticket: Ticket) -> Message:
+        try:
+            return await never(ticket)
+        except asyncio.CancelledError as error:
+            raise BusUnavailableError("interrupted") from error
+
+    world = WorkerWorld(complain)
+
+    assert await world.handle(start_to_close_ms=20) == Ack()
+
+    [outcome] = world.bus.outcomes
+    assert isinstance(outcome, StepFailed)
+    assert outcome.error.code == "timeout"
+
+
+async def test_work_within_the_time_of_its_step_counts() -> None:
+    """A limit alone changes nothing."""
+    world = WorkerWorld()
+
+    await world.handle(start_to_close_ms=60_000, deadline_ms=world.clock.now_ms() + 60_000)
+
+    assert isinstance(world.bus.outcomes[0], StepCompleted)
+
+
+async def test_work_that_undoes_a_step_is_done_while_its_run_is_cancelled() -> None:
+    """Neither hints nor the request to cancel keep a step from being undone."""
+    world = WorkerWorld()
+    world.cancellations.cancel(CancelHint(run=RUN))
+    world.bus.put(CANCEL_REQUESTED, CancelRequested())
+
+    await world.handle(subject=UNDO, delivered=2)
+
+    assert [type(outcome) for outcome in world.bus.outcomes] == [StepCompleted]
+
+
+async def test_work_that_undoes_a_step_stops_when_its_run_is_terminated() -> None:
+    """There will be an end without it, so no outcome is added."""
+    world = WorkerWorld(never, check_s=0.01)
+    world.bus.on_read = lambda _patterns: world.bus.put(TERMINATE_REQUESTED, TerminateRequested())
+
+    assert await world.handle(subject=UNDO) == Ack()
+    assert world.bus.outcomes == []
 
 
 async def test_work_that_is_given_back_leaves_no_outcome() -> None:

@@ -34,6 +34,8 @@ STARTED = subjects.step_started(PREFIX, "scan", 1)
 COMPLETED = subjects.outcome(PREFIX, "scan", 1, "completed")
 ENDED = subjects.run_event("default", RUN, "ended")
 CANCEL_REQUESTED = subjects.run_event("default", RUN, "cancel_requested")
+TERMINATE_REQUESTED = subjects.run_event("default", RUN, "terminate_requested")
+UNDO = subjects.scheduled(PREFIX, "scan~undo", 1, pool="agents", priority="p2")
 
 Doing = Callable[[Ticket], Awaitable[Message | Superseded]]
 
@@ -95,6 +97,10 @@ class FakeBus:
             for number, (subject, data) in enumerate(self.stored.items(), 1)
             if any(matches(pattern, subject) for pattern in patterns)
         ]
+
+    async def newest(self, subject: str) -> StoredMessage | None:
+        """Return what was stored last of all that fit."""
+        return next(reversed(await self.last([subject])), None)
 
     def put(self, subject: str, body: Message) -> None:
         """Store an event as somebody else."""
@@ -166,20 +172,23 @@ class WorkerWorld:
             metrics=Metrics("test"),
             health=self.health,
         )
+        self.publisher = Publisher(self.bus, clock=self.clock, ids=ids, source="segue/test")
         self.worker = Worker(
             self.work,
             runtime=self.runtime,
-            publisher=Publisher(self.bus, clock=self.clock, ids=ids, source="segue/test"),
+            publisher=self.publisher,
             journal=self.bus,
             cancellations=self.cancellations,
             check_s=check_s,
         )
 
-    async def handle(self, *, delivered: int = 1, age_ms: int = 0, **task: Any) -> Verdict:
+    async def handle(
+        self, *, subject: str = TASK, delivered: int = 1, age_ms: int = 0, **task: Any
+    ) -> Verdict:
         """Hand a task to the worker."""
         time_ms = self.clock.now_ms() - age_ms
         return await self.worker.handle(
-            Delivery(TASK, a_task(**task), 7, time_ms, delivered, "$JS.ACK", {})
+            Delivery(subject, a_task(**task), 7, time_ms, delivered, "$JS.ACK", {})
         )
 
 
