@@ -12,7 +12,7 @@ from segue_contracts.v1.commands import EnsurePool, PoolReady
 from segue_contracts.v1.dead import dead_letter
 from segue_contracts.v1.events import frame
 from segue_contracts.v1.registry import OUTCOME_OF
-from segue_contracts.v1.steps import StepCompleted, StepFailed, StepScheduled
+from segue_contracts.v1.steps import StepCancelled, StepCompleted, StepFailed, StepScheduled
 from segue_shared.bus import Bus
 from segue_shared.clock import SystemClock, rfc3339
 from segue_shared.dead import DeadLetters
@@ -20,7 +20,7 @@ from segue_shared.delivery import Delivery
 from segue_shared.errors import TransientError
 from segue_shared.pull import Ack, Nak, PullLoop, Verdict
 
-Serve = Callable[[StepScheduled], Awaitable[StepCompleted | StepFailed]]
+Serve = Callable[[StepScheduled], Awaitable[StepCompleted | StepFailed | StepCancelled]]
 
 
 async def ensure_pool(bus: Bus, pool: str) -> PoolReady:

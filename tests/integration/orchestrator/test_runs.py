@@ -247,10 +247,10 @@ async def test_a_bad_definition_is_refused_with_all_its_problems(bus: Bus) -> No
 
 @pytest.mark.usefixtures("orchestrator")
 async def test_a_construct_that_does_not_run_yet_is_refused_not_ignored(
-    bus: Bus, pool: str
+    bus: Bus,
 ) -> None:
     """What the engine cannot do is named with its place."""
-    text = f"name: w\nsteps:\n  - key: a\n    pool: {pool}\n    forEach: [1, 2]\n"
+    text = "name: w\nsteps:\n  - key: a\n    dependsOn: []\n    fleet: {members: []}\n"
 
     with pytest.raises(RefusedError) as caught:
         await call(bus, registry.VALIDATE, ValidateWorkflow(text=text))

@@ -29,6 +29,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "invalid_definition": Kind(422, "The definition is invalid"),
     "not_found": Kind(404, "There is no such thing"),
     "conflict": Kind(409, "It contradicts what exists"),
+    "checkpoint_expired": Kind(410, "The position in the journal is no longer kept"),
     "too_large": Kind(413, "It is too large"),
     "unsupported": Kind(422, "It is not supported"),
     "unavailable": Kind(503, "Who should answer does not"),

@@ -1,270 +1,207 @@
 """Decide: given what is known of a run, what must exist next?"""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
-import msgspec
+from msgspec import UnsetType
 
-from segue_contracts.v1.values import Failure, UsageTotals
-from segue_language import ExpressionError, Scope, render, render_prompt, truthy
+from segue_contracts.v1.subjects import lease_name
+from segue_language import ExpressionError, render
+from segue_orchestrator.core.closing import Closing, close, closing_of, end_if_settled
 from segue_orchestrator.core.effects import (
-    Abandon,
+    Acquire,
     Arm,
     Decision,
     Dispatch,
     Effect,
-    End,
-    HintCancel,
+    Launch,
+    OpenMap,
     Park,
-    Skip,
+    Release,
+    StartChild,
+    StopChild,
+    TellParent,
     TimeOut,
 )
-from segue_orchestrator.core.evolve import added
-from segue_orchestrator.core.plan import Plan, StepPlan
-from segue_orchestrator.core.policies import CANCEL_GRACE_MS, WORKER_HELD_DELAY_MS, backoff_ms
-from segue_orchestrator.core.state import SETTLED, OutputAt, RunState, StepState
+from segue_orchestrator.core.limits import budget_left, budget_of, over_budget
+from segue_orchestrator.core.plan import LeasePlan, Plan, index_of
+from segue_orchestrator.core.policies import HELD_LOOK_MS, LEASE_LOOK_MS
+from segue_orchestrator.core.progress import Progress
+from segue_orchestrator.core.room import Room
+from segue_orchestrator.core.scopes import Known, MissingError, Scopes
+from segue_orchestrator.core.state import OutputAt, RunState
+
+_GOES_ON = TimeOut | Launch | StopChild
+"""What happens to work in flight even while a run is paused or parked."""
 
 
-class Known(msgspec.Struct, frozen=True, kw_only=True):
-    """Values that were fetched for the core."""
-
-    inputs: Mapping[str, Any]
-    """The run's inputs."""
-    outputs: Mapping[OutputAt, Any]
-    """Outputs of steps, by where they are."""
-
-
-class _Missing(Exception):  # noqa: N818 - a signal within this module, not an error
-    """An output is needed that was not fetched yet."""
-
-    def __init__(self, needs: tuple[OutputAt, ...]) -> None:
-        super().__init__()
-        self.needs = needs
-
-
-def decide(state: RunState, plan: Plan, known: Known) -> Decision:
+def decide(state: RunState, plan: Plan, known: Known, room: Room | None = None) -> Decision:
     """Return what must exist next, looking at the steps that changed.
 
-    Every effect may exist already: publishing it again is harmless. Whoever stores all effects of a
-    decision with no needs may clear `state.touched`.
+    Args:
+        state: What is known of the run.
+        plan: Its definition, compiled.
+        known: Values that were fetched for it.
+        room: What may be dispatched; None for all.
+
+    Every effect may exist already: storing it again is harmless. Whoever stored all effects of a
+    decision with no needs calls `remember`.
     """
     if state.ended is not None:
-        return Decision()
-    if closing := _closing(state, plan):
-        return _close(state, plan, closing)
-    effects: list[Effect] = list(_expired(state, plan))
+        return Decision(tuple(_after_end(state, plan, Scopes(state, plan, known))))
+    scopes = Scopes(state, plan, known)
+    budget = budget_left(state, plan)
+    progress = Progress(state, plan, scopes, room=room or Room(), budget=budget)
+    if (closing := closing_of(state, plan)) is not None:
+        return _closed(state, plan, closing, progress)
+    if (gate := _gate(state, plan, scopes)) is not None:
+        return Decision((*gate, *_wake_up(state, plan)), gated=True)
+    return _advance(state, plan, progress, scopes)
+
+
+def _advance(state: RunState, plan: Plan, progress: Progress, scopes: Scopes) -> Decision:
+    effects: list[Effect] = []
     needs: list[OutputAt] = []
-    if state.parked is None:
-        for token in sorted(state.touched, key=plan.order.__getitem__):
-            try:
-                effects += _next_of(state, plan, plan.steps[token], known)
-            except _Missing as missing:
-                needs += missing.needs
-        needs += _end_if_settled(state, plan, known, effects)
+    for token in sorted(state.touched, key=plan.rank):
+        try:
+            effects += progress.of(token)
+        except MissingError as missing:
+            needs += missing.needs
+    if state.paused or state.parked is not None:
+        effects = [effect for effect in effects if isinstance(effect, _GOES_ON)]
+        effects += _wake_up(state, plan)
+        return Decision(tuple(effects), tuple(dict.fromkeys(needs)))
+    effects = _within_budget(state, plan, effects)
+    try:
+        effects += end_if_settled(state, plan, scopes, progress)
+    except MissingError as missing:
+        needs += missing.needs
     effects += _wake_up(state, plan)
-    return Decision(tuple(effects), tuple(dict.fromkeys(needs)))
+    if progress.held:
+        effects.append(Arm(state.now_ms + HELD_LOOK_MS))
+    return Decision(tuple(effects), tuple(dict.fromkeys(needs)), held=tuple(progress.held))
 
 
-# A step.
-
-
-def _next_of(state: RunState, plan: Plan, step: StepPlan, known: Known) -> list[Effect]:
-    """Return what follows for one step."""
-    current = state.step(step.token)
-    if current.status == "retrying":
-        return _retry(state, plan, step, current, known)
-    if current.status != "pending" or not _dependencies_settled(state, step):
-        return []
-    if any(_blocks(state, plan, token) for token in step.dependencies):
-        return [Skip(step, "upstream")]
-    scope = _scope(state, plan, step.reads, known)
+def _closed(state: RunState, plan: Plan, closing: Closing, progress: Progress) -> Decision:
     try:
-        if step.when and not truthy(step.when, scope):
-            return [Skip(step, "condition")]
-        return [_dispatch(state, step, scope, attempt=1)]
-    except ExpressionError as error:
-        return [Park("expression_failed", f"step {step.key}: {error}", step.key)]
+        effects = close(state, plan, closing, progress)
+    except MissingError as missing:
+        return Decision(needs=missing.needs)
+    if _is_held(state, closing):
+        held = Dispatch | StartChild | Park
+        effects = [effect for effect in effects if not isinstance(effect, held)]
+    return Decision((*effects, *_wake_up(state, plan)))
 
 
-def _retry(
-    state: RunState, plan: Plan, step: StepPlan, current: StepState, known: Known
-) -> list[Effect]:
-    """Return the next attempt, once its backoff is short enough for a worker to keep."""
-    at_ms = retry_at_ms(state, step, current)
-    if at_ms - state.now_ms > WORKER_HELD_DELAY_MS:
+def _is_held(state: RunState, closing: Closing) -> bool:
+    """Tell whether tasks that undo steps must wait; what parked the run before does not count."""
+    return state.paused or (state.parked is not None and state.parked_ms >= closing.since_ms)
+
+
+def remember(state: RunState, decision: Decision) -> None:
+    """Note that all effects of a decision are stored, so that they are not decided again."""
+    if not decision.gated:
+        state.touched = {held.token for held in decision.held}
+    state.over.clear()
+    for effect in decision.effects:
+        if isinstance(effect, Dispatch | StartChild):
+            _offered(state, effect.token)
+
+
+def _offered(state: RunState, token: str) -> None:
+    index = index_of(token)
+    base = state.steps.get(token.partition("~")[0])
+    if index is not None and base is not None and base.map is not None:
+        base.map.offered = max(base.map.offered, index + 1)
+
+
+# What holds a run back.
+
+
+def _gate(state: RunState, plan: Plan, scopes: Scopes) -> list[Effect] | None:
+    """Return what is to be done about leases that the run lacks; None when it lacks none."""
+    if len(state.leases) >= len(plan.leases):
+        return None
+    if state.paused or state.parked is not None:
         return []
-    scope = _scope(state, plan, step.reads, known)
-    try:
-        return [_dispatch(state, step, scope, attempt=current.attempt + 1, not_before_ms=at_ms)]
-    except ExpressionError as error:
-        return [Park("expression_failed", f"step {step.key}: {error}", step.key)]
+    effects: list[Effect] = []
+    for lease in plan.leases:
+        try:
+            effects += _acquire(state, lease, scopes)
+        except ExpressionError as error:
+            return [Park("expression_failed", f"{lease.kind}: {error}")]
+    return effects or None
 
 
-def _dispatch(
-    state: RunState, step: StepPlan, scope: Scope, *, attempt: int, not_before_ms: int = 0
-) -> Dispatch:
-    begins_ms = max(state.now_ms, not_before_ms)
-    return Dispatch(
-        step=step,
-        attempt=attempt,
-        input=_input(step, scope),
-        not_before_ms=not_before_ms,
-        deadline_ms=begins_ms + step.timeout_ms if step.timeout_ms else 0,
-    )
+def _acquire(state: RunState, lease: LeasePlan, scopes: Scopes) -> list[Effect]:
+    name, key = _name_of(state, lease, scopes)
+    if name in state.leases:
+        return []
+    return [
+        Acquire(
+            name=name,
+            key=key,
+            limit=lease.limit,
+            kind=lease.kind,
+            policy=lease.policy,
+            per_ms=lease.per_ms,
+        ),
+        Arm(state.now_ms + LEASE_LOOK_MS),
+    ]
 
 
-def _input(step: StepPlan, scope: Scope) -> Mapping[str, Any]:
-    """Return what a task is given: the rendered `with`, and for a model call its prompt."""
-    values = {name: render(template, scope) for name, template in step.input.items()}
-    if step.prompt is None:
-        return values
-    inner = Scope(inputs=scope.inputs, outputs=scope.outputs, values=values)
-    prompt = step.prompt
-    texts = {"prompt": prompt.prompt, "system": prompt.system}
-    filled = {name: render_prompt(text, inner) for name, text in texts.items() if text}
-    return {**values, **filled, "responseType": prompt.response_type}
+def _name_of(state: RunState, lease: LeasePlan, scopes: Scopes) -> tuple[str, str]:
+    key = str(render(lease.key, scopes.of_inputs()))
+    return lease_name(lease.kind, state.workflow, key), key
 
 
-def retry_at_ms(state: RunState, step: StepPlan, current: StepState) -> int:
-    """Return when a step in backoff is due, Unix milliseconds."""
-    wait = backoff_ms(step.retry, run=state.run, step=step.token, attempt=current.attempt)
-    return current.settled_ms + wait
+def _within_budget(state: RunState, plan: Plan, effects: list[Effect]) -> list[Effect]:
+    """Hold back new work when the budget is spent, and park the run."""
+    begins = [effect for effect in effects if isinstance(effect, Dispatch | StartChild | OpenMap)]
+    reason = over_budget(state, plan) if begins else ""
+    if not reason:
+        return effects
+    rest = [effect for effect in effects if effect not in begins]
+    if plan.budget is not None and not plan.budget.parks:
+        # The run fails as soon as nothing is in flight any more; see `closing_of`.
+        return rest
+    message = f"{reason}; extend the budget and the run goes on"
+    return [*rest, Park("budget_exceeded", message)]
 
 
-def _dependencies_settled(state: RunState, step: StepPlan) -> bool:
-    return all(state.step(token).status in SETTLED for token in step.dependencies)
-
-
-def _blocks(state: RunState, plan: Plan, token: str) -> bool:
-    """Tell whether a settled dependency keeps its dependents from running."""
-    step = state.step(token)
-    if step.status == "skipped":
-        return step.reason != "condition"
-    return step.status != "completed" and not plan.steps[token].continue_on_error
-
-
-def _scope(state: RunState, plan: Plan, reads: tuple[str, ...], known: Known) -> Scope:
-    """Return what templates may read; an output that does not exist reads as null."""
-    places = {token: state.step(token).output for token in reads}
-    missing = tuple(at for at in places.values() if at is not None and at not in known.outputs)
-    if missing:
-        raise _Missing(missing)
-    outputs = {
-        plan.steps[token].key: None if at is None else known.outputs[at]
-        for token, at in places.items()
-    }
-    return Scope(inputs=known.inputs, outputs=outputs)
-
-
-# Deadlines.
-
-
-def _expired(state: RunState, plan: Plan) -> Iterator[Effect]:
-    """Yield the outcomes of attempts whose deadline has passed."""
-    for token in sorted(state.in_flight):
-        current = state.steps[token]
-        if 0 < current.deadline_ms <= state.now_ms:
-            step = plan.steps[token]
-            message = f"step {step.key} did not finish within {step.timeout_ms / 1000:g} s"
-            yield TimeOut(step, current.attempt, Failure(code="timeout", message=message))
+# Time.
 
 
 def _wake_up(state: RunState, plan: Plan) -> Iterator[Arm]:
     """Yield the timer that the run's earliest deadline needs."""
-    deadlines = [
-        state.steps[token].deadline_ms
-        for token in state.in_flight
-        if state.steps[token].deadline_ms > state.now_ms
-    ]
-    deadlines += [
-        retry_at_ms(state, plan.steps[token], state.steps[token]) - WORKER_HELD_DELAY_MS
-        for token in state.retrying
-    ]
+    moments = [state.alarms[0].at_ms] if state.alarms else []
     if plan.timeout_ms:
-        deadlines.append(state.started_ms + plan.timeout_ms)
-    if due := [at_ms for at_ms in deadlines if at_ms > state.now_ms]:
+        moments.append(state.started_ms + plan.timeout_ms)
+    limits = budget_of(state, plan)
+    if limits is not None and limits.seconds:
+        moments.append(state.started_ms + int(limits.seconds * 1000))
+    if due := [at_ms for at_ms in moments if at_ms > state.now_ms]:
         yield Arm(min(due))
 
 
 # The end.
 
 
-class _Closing(msgspec.Struct, frozen=True):
-    """Why a run stops before all its steps are settled."""
-
-    status: Any
-    error: Failure
-    since_ms: int
-
-
-def _closing(state: RunState, plan: Plan) -> _Closing | None:
-    if state.cancel is not None:
-        reason = state.cancel.reason or "cancelled on request"
-        error = Failure(code="cancelled", message=reason, retryable=False)
-        return _Closing("cancelled", error, state.cancel_ms)
-    limit_ms = state.started_ms + plan.timeout_ms
-    if plan.timeout_ms and state.now_ms >= limit_ms:
-        message = f"the run did not finish within {plan.timeout_ms / 1000:g} s"
-        return _Closing("failed", Failure(code="timeout", message=message), limit_ms)
-    return None
+def _after_end(state: RunState, plan: Plan, scopes: Scopes) -> Iterator[Effect]:
+    """Yield what the end of a run implies; events that came later may hide which was the newest."""
+    parent = state.started.parent
+    if state.ended is not None and not isinstance(parent, UnsetType):
+        yield TellParent(parent, state.ended)
+    if names := tuple(dict.fromkeys(_leases_to_return(state, plan, scopes))):
+        yield Release(names)
 
 
-def _close(state: RunState, plan: Plan, closing: _Closing) -> Decision:
-    """Stop what is in flight, first by asking, then for good; end once nothing is."""
-    if not state.in_flight:
-        end = End(status=closing.status, error=closing.error, usage=usage_of(state))
-        return Decision((end,))
-    grace_ends_ms = closing.since_ms + CANCEL_GRACE_MS
-    if state.now_ms < grace_ends_ms:
-        return Decision((HintCancel(closing.error.message), Arm(grace_ends_ms)))
-    return Decision(
-        tuple(
-            Abandon(plan.steps[token], state.steps[token].attempt, closing.error.message)
-            for token in sorted(state.in_flight)
-        )
-    )
-
-
-def _end_if_settled(
-    state: RunState, plan: Plan, known: Known, effects: list[Effect]
-) -> tuple[OutputAt, ...]:
-    """Add the run's end when every step is settled; return the outputs that it lacks."""
-    if state.settled < len(plan.steps):
-        return ()
-    usage = usage_of(state)
-    if error := _failure(state, plan):
-        effects.append(End(status="failed", error=error, usage=usage))
-        return ()
-    try:
-        scope = _scope(state, plan, plan.output_reads, known)
-        rendered = {name: render(template, scope) for name, template in plan.outputs.items()}
-        output = rendered if plan.outputs else dict(scope.outputs)
-        effects.append(End(status="completed", output=output, usage=usage))
-    except ExpressionError as error:
-        effects.append(Park("expression_failed", f"outputs: {error}"))
-    except _Missing as missing:
-        return missing.needs
-    return ()
-
-
-def _failure(state: RunState, plan: Plan) -> Failure | None:
-    """Return why the run failed: the first step, in the definition's order, that did for good."""
-    for token, step in plan.steps.items():
-        current = state.step(token)
-        if current.status in {"failed", "timed_out", "cancelled"} and not step.continue_on_error:
-            cause = current.error or Failure(code="cancelled", message=current.reason)
-            return Failure(
-                code="step_failed",
-                message=f"step {step.key}: {cause.message}",
-                retryable=False,
-                details={"step": step.key, "code": cause.code},
-            )
-    return None
-
-
-def usage_of(state: RunState) -> UsageTotals:
-    """Return what all steps used together."""
-    total = UsageTotals()
-    for step in state.steps.values():
-        total = added(total, step.usage)
-    return total
+def _leases_to_return(state: RunState, plan: Plan, scopes: Scopes) -> Iterator[str]:
+    """Yield the leases that the run holds, or may have asked for without being told; no rates."""
+    yield from state.leases_held
+    for lease in plan.leases:
+        if lease.kind == "concurrency":
+            try:
+                yield _name_of(state, lease, scopes)[0]
+            except ExpressionError:
+                # A key that cannot be told was never asked for.
+                continue

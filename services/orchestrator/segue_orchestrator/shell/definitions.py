@@ -6,7 +6,8 @@ from typing import Final
 import msgspec
 
 from segue_language import Workflow, canonical_json, content_hash, load_canonical
-from segue_orchestrator.core.plan import Plan, compile_plan
+from segue_orchestrator.core.compiling import compile_plan
+from segue_orchestrator.core.plan import Plan
 from segue_shared.errors import TooLargeError
 from segue_shared.keyvalue import KeyValue
 
@@ -57,7 +58,8 @@ class Definitions:
         if (known := self._recent.get(key)) is not None:
             self._recent.move_to_end(key)
             return known
-        entry = await self._store.get(key)
+        # It is stored before a run of it begins: whoever asks at once must not miss it.
+        entry = await self._store.get_kept(key)
         return None if entry is None else self._keep(key, digest, load_canonical(entry.value))
 
     def _keep(self, key: str, digest: str, workflow: Workflow) -> Definition:

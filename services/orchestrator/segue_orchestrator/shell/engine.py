@@ -1,80 +1,123 @@
-"""The engine: how does an event of the journal become what must exist next?"""
+"""The engine: how does an event of the journal become what must exist next?
+
+An event is only a wake-up: it is folded, and then the run as a whole is decided on. Folding and
+deciding are done in order, batch by batch; storing what was decided goes on beside the next batch,
+and an event is settled only once everything it implies is stored.
+"""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+from weakref import WeakSet
 
 import structlog
 
 from segue_contracts.payload import Value
 from segue_contracts.v1 import subjects
 from segue_contracts.v1.control import CancelHint
-from segue_contracts.v1.events import frame
-from segue_orchestrator.core.decide import Known, decide
-from segue_orchestrator.core.effects import Arm, Dispatch, Effect, HintCancel, Park
-from segue_orchestrator.core.entries import JournalEvent, read
-from segue_orchestrator.core.messages import SOURCE, Durable, fact_of, value_of
-from segue_orchestrator.core.state import RunState
-from segue_orchestrator.shell.live import (
-    Cache,
-    Live,
-    Loader,
-    UnknownRunError,
-    UnstartableError,
+from segue_orchestrator.core.decide import decide, remember
+from segue_orchestrator.core.effects import (
+    Acquire,
+    Arm,
+    BeginWait,
+    Decision,
+    Dispatch,
+    Durable,
+    HintCancel,
+    Launch,
+    Outward,
+    Park,
+    Release,
+    StopChild,
+    TellParent,
 )
+from segue_orchestrator.core.entries import JournalEvent, read
+from segue_orchestrator.core.messages import content_of, fact_of
+from segue_orchestrator.core.room import Room
+from segue_orchestrator.core.scopes import Known
+from segue_orchestrator.core.state import OutputAt, RunState
+from segue_orchestrator.shell.contents import Contents
+from segue_orchestrator.shell.leases import Leases
+from segue_orchestrator.shell.live import Cache, Live, Loader, UnknownRunError, UnstartableError
+from segue_orchestrator.shell.neighbours import Neighbours
 from segue_orchestrator.shell.pools import Pools
 from segue_orchestrator.shell.timers import Timers
-from segue_shared.bus import Bus
-from segue_shared.clock import Clock, rfc3339
+from segue_orchestrator.shell.wait_index import WaitIndex
+from segue_orchestrator.shell.window import Window
+from segue_orchestrator.shell.writer import Writer
+from segue_shared.bus import Creation
 from segue_shared.dead import DeadLetters
 from segue_shared.delivery import Delivery
-from segue_shared.errors import PermanentError, TransientError
-from segue_shared.payloads import Payloads
+from segue_shared.errors import PayloadMissingError, PermanentError, TransientError
 
 _log = structlog.get_logger()
+
+Step = Callable[[], Awaitable[Any]]
+
+
+@dataclass(slots=True)
+class Ports:
+    """What the engine reaches the rest of the world by."""
+
+    loader: Loader
+    contents: Contents
+    pools: Pools
+    timers: Timers
+    leases: Leases
+    waits: WaitIndex
+    neighbours: Neighbours
+    window: Window
+    writer: Writer
+    dead: DeadLetters
+
+
+@dataclass(slots=True)
+class Work:
+    """What is to be stored for one run."""
+
+    live: Live
+    before: list[Step] = field(default_factory=list)
+    """What must be done before events are stored."""
+    creations: list[Creation] = field(default_factory=list)
+    """Events that are ready."""
+    slow: list[Durable] = field(default_factory=list)
+    """Events whose content has to be fetched or stored first."""
+    after: list[Step] = field(default_factory=list)
+    room: Room = field(default_factory=Room)
+    """What it dispatches to each pool."""
 
 
 class Engine:
     """Folds what a shard consumer delivers, decides, and stores what follows."""
 
-    def __init__(  # noqa: PLR0913 - the ports of the engine
-        self,
-        bus: Bus,
-        *,
-        clock: Clock,
-        loader: Loader,
-        payloads: Payloads,
-        pools: Pools,
-        timers: Timers,
-        dead: DeadLetters,
-    ) -> None:
-        self._bus = bus
-        self._clock = clock
-        self._loader = loader
-        self._payloads = payloads
-        self._pools = pools
-        self._timers = timers
-        self._dead = dead
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+        self._caches: WeakSet[Cache] = WeakSet()
+        ports.window.wake = self.wake
 
-    async def on_batch(self, cache: Cache, deliveries: list[Delivery]) -> None:
-        """Handle deliveries in order; returns once everything they imply is stored."""
+    def new_cache(self) -> Cache:
+        """Return where a shard consumer keeps the runs that it reads."""
+        cache = Cache()
+        self._caches.add(cache)
+        return cache
+
+    async def on_batch(self, cache: Cache, deliveries: list[Delivery]) -> Awaitable[None]:
+        """Fold deliveries in order and decide; what is returned ends once all of it is stored."""
         woken: dict[tuple[str, str], Live] = {}
         for delivery in deliveries:
             live = await self._fold(cache, delivery)
             if live is not None:
                 woken[live.state.namespace, live.state.run] = live
-        # All of them end before the first error is raised, or a repeated batch would race them.
-        results = await asyncio.gather(
-            *(self._advance(live) for live in woken.values()), return_exceptions=True
-        )
-        for error in results:
-            if isinstance(error, BaseException):
-                raise error
-        for key, live in woken.items():
-            if live.state.ended is not None:
-                cache.drop(key)
+        works = [await self._decided(live) for live in woken.values()]
+        return self._store_all(cache, works)
+
+    # Folding.
 
     async def _fold(self, cache: Cache, delivery: Delivery) -> Live | None:
         """Fold one delivery into its run; None when it belongs to no run that can go on."""
+        dead = self._ports.dead
         try:
             event = read(
                 delivery.subject,
@@ -83,99 +126,245 @@ class Engine:
                 time_ms=delivery.time_ms,
             )
             if event.flaw:
-                await self._dead.bury(delivery, "undecodable", event.flaw)
+                await dead.bury(delivery, "undecodable", event.flaw)
             return await self._live(cache, event)
         except subjects.SubjectError as error:
-            await self._dead.bury(delivery, "foreign_subject", str(error))
+            await dead.bury(delivery, "foreign_subject", str(error))
         except UnknownRunError as error:
-            await self._dead.bury(delivery, "unknown_run", str(error))
+            await dead.bury(delivery, "unknown_run", str(error))
         except UnstartableError as error:
-            await self._store(error.state, [Park(error.code, str(error))])
+            await self._store_one(error.state, Park(error.code, str(error)))
         except TransientError:
             raise
         except Exception as error:  # noqa: BLE001 - logged, and held against this event alone
             _log.exception("fold_failed", subject=delivery.subject)
-            await self._dead.bury(delivery, "fold_failed", type(error).__name__)
+            await dead.bury(delivery, "fold_failed", type(error).__name__)
         return None
 
     async def _live(self, cache: Cache, event: JournalEvent) -> Live:
         key = (event.place.namespace, event.place.run)
         live = cache.get(key)
         if live is not None:
-            self._loader.fold(live, event)
+            self._ports.loader.fold(live, event)
             return live
         if event.place.event == ("started",):
-            live = await self._loader.begin(event)
+            live = await self._ports.loader.begin(event)
         else:
-            live = await self._loader.load(*key, at_least=event.entry.sequence)
+            live = await self._ports.loader.load(*key, at_least=event.entry.sequence)
         cache.put(key, live)
         return live
 
-    async def _advance(self, live: Live) -> None:
-        """Decide, and store the decision; only then are the touched steps forgotten.
+    # Deciding.
 
-        What cannot be decided or stored for good parks the run: a shard never waits for one run.
-        """
+    async def _decided(self, live: Live, granted: Callable[[str], int] | None = None) -> Work:
+        """Return what must be stored for a run; what cannot be decided parks it."""
+        work = Work(live)
+        state, window = live.state, self._ports.window
         try:
-            effects = await self._decide(live)
-            await self._store(live.state, [e for e in effects if isinstance(e, Durable)])
+            room, decision = await self._decide(live, granted)
+            self._prepare(work, decision)
+            remember(state, decision)
+            work.room = room
+            window.took(state.namespace, room)
+            window.hold(state, decision.held)
         except TransientError:
             raise
-        except PermanentError as error:
-            await self._park(live, "cannot_store", str(error))
+        except PayloadMissingError as error:
+            _have_read_anew(live, error)
+            return self._parking(live, "payload_missing", str(error))
         except Exception as error:  # noqa: BLE001 - logged, and held against this run alone
-            _log.exception("decision_failed", run_id=live.state.run)
-            await self._park(live, "engine_error", f"the engine failed: {type(error).__name__}")
-        else:
-            for effect in effects:
-                await self._signal(live, effect)
-        if live.state.ended is not None and live.armed_ms > live.state.now_ms:
-            await self._timers.disarm(live.state.namespace, live.state.run, live.armed_ms)
-        live.state.touched.clear()
+            _log.exception("decision_failed", run_id=state.run)
+            message = f"the engine failed: {type(error).__name__}"
+            return self._parking(live, "engine_error", message)
+        return work
 
-    async def _park(self, live: Live, code: str, message: str) -> None:
-        _log.warning("run_parked", run_id=live.state.run, code=code, reason=message)
-        await self._store(live.state, [Park(code, message)])
-
-    async def _decide(self, live: Live) -> tuple[Effect, ...]:
+    async def _decide(
+        self, live: Live, granted: Callable[[str], int] | None
+    ) -> tuple[Room, Decision]:
         """Enter the core until it lacks nothing."""
-        known = Known(inputs=live.inputs, outputs={})
-        decision = decide(live.state, live.plan, known)
-        while decision.needs:
-            outputs = await self._loader.outputs.fetch(decision.needs)
-            known = Known(inputs=live.inputs, outputs={**known.outputs, **outputs})
-            decision = decide(live.state, live.plan, known)
-        return decision.effects
+        outputs: dict[OutputAt, Any] = {}
+        while True:
+            namespace = live.state.namespace
+            room = Room(granted) if granted else self._ports.window.room(namespace)
+            known = Known(inputs=live.inputs, outputs=outputs)
+            decision = decide(live.state, live.plan, known, room)
+            if not decision.needs:
+                return room, decision
+            outputs |= await self._ports.loader.outputs.fetch(decision.needs)
 
-    async def _store(self, state: RunState, effects: Iterable[Durable]) -> None:
-        """Publish effects together; returns once each is known to be stored."""
-        await asyncio.gather(*(self._store_one(state, effect) for effect in effects))
+    async def wake(self, namespace: str, run: str, pool: str, tasks: int) -> None:
+        """Have a run that waited for a pool dispatch so many tasks.
+
+        A run that is not held is left alone: its timer wakes it, or it has another owner.
+        """
+        key = (namespace, run)
+        cache = next((cache for cache in self._caches if cache.get(key)), None)
+        live = cache.get(key) if cache else None
+        if live is None or cache is None:
+            return
+        try:
+            work = await self._decided(live, lambda asked: tasks if asked == pool else 0)
+            await self._store_all(cache, [work])
+        except TransientError as error:
+            _log.info("wake_failed", run_id=live.state.run, reason=str(error))
+            cache.drop(key)
+
+    def _parking(self, live: Live, code: str, message: str) -> Work:
+        work = Work(live)
+        if live.state.parked is None:
+            _log.warning("run_parked", run_id=live.state.run, code=code, reason=message)
+            work.slow.append(Park(code, message))
+        return work
+
+    def _prepare(self, work: Work, decision: Decision) -> None:
+        """Sort what was decided by how it is stored."""
+        live = work.live
+        for effect in decision.effects:
+            match effect:
+                case Arm(at_ms):
+                    self._prepare_timer(work, at_ms)
+                case HintCancel():
+                    if not live.hinted:
+                        live.hinted = True
+                        work.after.append(partial(self._hint, live.state, effect))
+                case Launch() | StopChild() | TellParent() | Acquire() | Release():
+                    work.before.append(partial(self._outward, live, effect))
+                case _:
+                    self._prepare_event(work, effect)
+        self._prepare_ends(work)
+
+    def _prepare_timer(self, work: Work, at_ms: int) -> None:
+        live = work.live
+        if not live.state.now_ms < live.armed_ms <= at_ms:
+            live.armed_ms = at_ms
+            work.after.append(partial(self._arm, live.state, at_ms))
+
+    def _prepare_event(self, work: Work, effect: Durable) -> None:
+        state, ports = work.live.state, self._ports
+        if isinstance(effect, Dispatch) and not ports.pools.is_ready(
+            effect.step.pool, state.namespace
+        ):
+            work.before.append(partial(ports.pools.ready, effect.step.pool, state.namespace))
+        if isinstance(effect, BeginWait):
+            work.before.append(partial(ports.waits.put, state, effect))
+        value = ports.contents.at_hand(content_of(effect))
+        if isinstance(value, Value):
+            work.creations.append(self._creation(state, effect, value))
+        else:
+            work.slow.append(effect)
+
+    def _prepare_ends(self, work: Work) -> None:
+        """Tidy up after waits and timers that are over."""
+        live = work.live
+        state = live.state
+        work.after += [partial(self._ports.waits.drop, state, over) for over in state.over]
+        if state.ended is not None and live.armed_ms > state.now_ms:
+            armed_ms, live.armed_ms = live.armed_ms, 0
+            work.after.append(
+                partial(self._ports.timers.disarm, state.namespace, state.run, armed_ms)
+            )
+
+    def _creation(self, state: RunState, effect: Durable, value: Value) -> Creation:
+        fact = fact_of(effect, state, value)
+        data = self._ports.writer.framed(
+            fact.subject, fact.body, about=fact.about, startseq=state.start_seq
+        )
+        return Creation(fact.subject, data, fact.guard)
+
+    # Storing.
+
+    async def _store_all(self, cache: Cache, works: Sequence[Work]) -> None:
+        """Return once everything is known to be stored."""
+        simple = [work for work in works if not (work.before or work.slow or work.after)]
+        others = [work for work in works if work.before or work.slow or work.after]
+        try:
+            results = await asyncio.gather(
+                self._create_ready(simple),
+                *(self._store_work(work) for work in others),
+                return_exceptions=True,
+            )
+        finally:
+            for work in works:
+                self._ports.window.stored(work.live.state.namespace, work.room)
+        # All of them end before the first error is raised, or a repeated batch would race them.
+        for error in results:
+            if isinstance(error, BaseException):
+                raise error
+        for work in works:
+            state = work.live.state
+            if state.ended is not None:
+                cache.drop((state.namespace, state.run))
+
+    async def _create_ready(self, works: Sequence[Work]) -> None:
+        """Store what is ready of several runs at once; one by one if something is refused."""
+        ready = [creation for work in works for creation in work.creations]
+        try:
+            await self._ports.writer.create_all(ready)
+        except PermanentError:
+            await asyncio.gather(*(self._store_work(work) for work in works))
+
+    async def _store_work(self, work: Work) -> None:
+        """Store all that was decided for one run; what never can be stored parks it."""
+        state = work.live.state
+        try:
+            for step in work.before:
+                await step()
+            await self._ports.writer.create_all(work.creations)
+            for effect in work.slow:
+                await self._store_one(state, effect)
+        except TransientError:
+            raise
+        except PayloadMissingError as error:
+            _have_read_anew(work.live, error)
+            await self._park(state, "payload_missing", str(error))
+        except PermanentError as error:
+            await self._park(state, "cannot_store", str(error))
+        for step in work.after:
+            await step()
+
+    async def _park(self, state: RunState, code: str, message: str) -> None:
+        if state.parked is None and state.ended is None:
+            _log.warning("run_parked", run_id=state.run, code=code, reason=message)
+            await self._store_one(state, Park(code, message))
 
     async def _store_one(self, state: RunState, effect: Durable) -> None:
-        if isinstance(effect, Dispatch):
-            await self._pools.ready(effect.step.pool, state.namespace)
-        value = value_of(effect)
-        fact = fact_of(effect, state, await self._payloads.wrap(value) if value else Value())
-        data = frame(
-            fact.body,
-            subject=fact.subject,
-            source=SOURCE,
-            about=fact.about,
-            time=rfc3339(self._clock.now_ms()),
-            startseq=state.start_seq,
-        )
-        await self._bus.create(fact.subject, data, guard=fact.guard)
+        value = await self._ports.contents.wrapped(content_of(effect))
+        await self._ports.writer.create_all([self._creation(state, effect, value)])
 
-    async def _signal(self, live: Live, effect: Effect) -> None:
-        """Do what is no event: arm the timer, hint to workers."""
-        state = live.state
-        if isinstance(effect, Arm) and not state.now_ms < live.armed_ms <= effect.at_ms:
-            await self._timers.arm(state.namespace, state.run, effect.at_ms)
-            live.armed_ms = effect.at_ms
-        if isinstance(effect, HintCancel) and not live.hinted:
-            live.hinted = True
-            subject = subjects.control(state.namespace, state.run, "cancel")
-            body = CancelHint(run=state.run, reason=effect.reason)
-            time = rfc3339(self._clock.now_ms())
-            data = frame(body, subject=subject, source=SOURCE, about=state.run, time=time)
-            await self._bus.publish(subject, data)
+    async def _outward(self, live: Live, effect: Outward) -> None:
+        """Do what is stored elsewhere than in the run's own journal."""
+        state, ports = live.state, self._ports
+        match effect:
+            case Launch():
+                await ports.neighbours.launch(state, effect)
+            case StopChild():
+                await ports.neighbours.stop(state, effect)
+            case TellParent():
+                await ports.neighbours.tell_parent(state, effect)
+            case Acquire():
+                look_ms = await ports.leases.acquire(state, effect)
+                if look_ms > state.now_ms:
+                    await self._arm(state, look_ms)
+            case Release():
+                await ports.leases.release(state, effect)
+
+    async def _arm(self, state: RunState, at_ms: int) -> None:
+        await self._ports.timers.arm(state.namespace, state.run, at_ms)
+
+    async def _hint(self, state: RunState, effect: HintCancel) -> None:
+        """Tell workers to stop; who misses it sees the outcome."""
+        subject = subjects.control(state.namespace, state.run, "cancel")
+        body = CancelHint(run=state.run, reason=effect.reason)
+        await self._ports.writer.say(subject, body, about=state.run)
+
+
+def _have_read_anew(live: Live, error: PayloadMissingError) -> None:
+    """Have a run read anew that lacks a value and was held for a while.
+
+    The janitor moves the values of events that it purges, and only a snapshot tells where to.
+
+    Raises:
+        TransientError: The run may find the value.
+    """
+    if not live.fresh:
+        raise TransientError(str(error)) from error

@@ -1,22 +1,29 @@
 """Live runs: which runs does this process hold, and how does it get the others?"""
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from msgspec import UnsetType
+
 from segue_contracts.v1 import subjects
 from segue_orchestrator.core.entries import JournalEvent, read
-from segue_orchestrator.core.evolve import begin, evolve, touch_all
+from segue_orchestrator.core.evolve import begin, evolve, take_over, touch_all
+from segue_orchestrator.core.inputs import bind_inputs
 from segue_orchestrator.core.plan import Plan
 from segue_orchestrator.core.state import RunState
 from segue_orchestrator.shell.definitions import Definitions
 from segue_orchestrator.shell.outputs import Outputs
+from segue_orchestrator.shell.snapshots import Snapshots
 from segue_shared.errors import NotFoundError, PayloadMissingError, PermanentError
 from segue_shared.journal import Journal, StoredMessage
 from segue_shared.payloads import Payloads
 
 MAX_CACHED: Final = 4_096
+_LAG_S: Final = 0.02
+"""How long to wait for a replica that lacks what the journal is known to hold."""
 
 
 class UnknownRunError(NotFoundError):
@@ -43,6 +50,8 @@ class Live:
     """The deadline of the timer that this process armed; 0 for none."""
     hinted: bool = False
     """Whether workers were told to stop."""
+    fresh: bool = False
+    """Whether it was just read, so that it knows where the janitor has moved values to."""
 
 
 @dataclass(slots=True)
@@ -53,17 +62,28 @@ class Loader:
     definitions: Definitions
     payloads: Payloads
     outputs: Outputs
+    snapshots: Snapshots
 
     async def begin(self, event: JournalEvent) -> Live:
         """Return the live run of a `started` event.
 
         Raises:
             UnknownRunError: The event is another.
-            UnstartableError: Its definition or its inputs are not stored.
+            UnstartableError: Its definition, its inputs or what it shares are not stored.
         """
         state = begin(event.place.run, event.place.namespace, event.entry)
         if state is None:
             raise UnknownRunError(f"no run {event.place.run} in namespace {event.place.namespace}")
+        live = await self._live(state)
+        fork = state.started.fork
+        if not isinstance(fork, UnsetType):
+            settled = await self._unwrapped(state, fork.settled, "what it took over")
+            take_over(state, live.plan, settled)
+        touch_all(state, live.plan)
+        return live
+
+    async def _live(self, state: RunState) -> Live:
+        """Return a run with the plan and the inputs that its state names."""
         try:
             definition = await self.definitions.load(state.namespace, state.definition)
         except ValueError as error:
@@ -71,42 +91,71 @@ class Loader:
         if definition is None:
             message = f"definition {state.definition} of workflow {state.workflow} is missing"
             raise UnstartableError(state, "definition_missing", message)
-        plan = definition.plan
-        try:
-            inputs = await self.payloads.unwrap(state.inputs)
-        except PayloadMissingError as error:
-            raise UnstartableError(state, "payload_missing", f"the inputs: {error}") from error
-        touch_all(state, plan)
-        return Live(state=state, plan=plan, inputs=inputs if isinstance(inputs, dict) else {})
+        given = await self._unwrapped(state, state.inputs, "the inputs")
+        # What a step gives the run that is its work has no defaults yet.
+        inputs = bind_inputs(definition.workflow, given)
+        return Live(state=state, plan=definition.plan, inputs=inputs)
 
-    async def load(self, namespace: str, run: str, *, at_least: int = 0) -> Live:
-        """Fold a run from its journal.
+    async def _unwrapped(self, state: RunState, value: Any, what: str) -> dict[str, Any]:
+        try:
+            content = await self.payloads.unwrap(value)
+        except PayloadMissingError as error:
+            raise UnstartableError(state, "payload_missing", f"{what}: {error}") from error
+        return content if isinstance(content, dict) else {}
+
+    async def load(self, namespace: str, run: str, *, at_least: int = 0, at_most: int = 0) -> Live:
+        """Fold a run from its snapshot, if there is one, and its journal.
 
         Args:
             namespace: The run's tenant.
             run: The run's id.
             at_least: A sequence that the fold must contain; a lagging replica is read again.
+            at_most: The newest sequence to fold; 0 for all. Snapshots beyond it are not used.
 
         Raises:
-            UnknownRunError: The journal holds no start of it.
+            UnknownRunError: Neither holds a start of it.
             UnstartableError: Its definition or its inputs are not stored.
         """
-        events: list[JournalEvent] = []
-        while not events or events[-1].entry.sequence < at_least:
-            stored = await self.journal.last([subjects.run_all(namespace, run)])
-            if not stored:
-                raise UnknownRunError(f"no run {run} in namespace {namespace}")
-            events = [_read(message) for message in stored]
-        first, *rest = events
-        live = await self.begin(first)
-        for event in rest:
-            self.fold(live, event)
+        state = await self.snapshots.load(namespace, run)
+        if state is not None and 0 < at_most < state.last_seq:
+            state = None
+        events = await self._events(namespace, run, state, at_least)
+        if state is not None:
+            live = await self._live(state)
+        elif events:
+            live = await self.begin(events.pop(0))
+        else:
+            raise UnknownRunError(f"no run {run} in namespace {namespace}")
+        for event in events:
+            if not 0 < at_most < event.entry.sequence:
+                self.fold(live, event)
+        live.fresh = True
         touch_all(live.state, live.plan)
         return live
+
+    async def _events(
+        self, namespace: str, run: str, state: RunState | None, at_least: int
+    ) -> list[JournalEvent]:
+        """Return a run's events, those after its snapshot where it has one."""
+        pattern = subjects.run_all(namespace, run)
+        while True:
+            if state is None:
+                stored = await self.journal.last([pattern])
+            else:
+                stored = await self.journal.all_after(pattern, state.last_seq)
+            newest = stored[-1].sequence if stored else (state.last_seq if state else 0)
+            if newest >= at_least or await self._is_gone(at_least):
+                return [_read(message) for message in stored]
+            await asyncio.sleep(_LAG_S)
+
+    async def _is_gone(self, sequence: int) -> bool:
+        """Tell whether no read, however fresh, can find an event any more."""
+        return await self.journal.get(sequence) is None
 
     def fold(self, live: Live, event: JournalEvent) -> None:
         """Fold one event that was read back from the journal."""
         self.outputs.remember(event.entry)
+        live.fresh = live.fresh and event.entry.sequence <= live.state.last_seq
         evolve(live.state, live.plan, event.entry)
 
 
@@ -114,7 +163,7 @@ def _read(message: StoredMessage) -> JournalEvent:
     return read(message.subject, message.data, sequence=message.sequence, time_ms=message.time_ms)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True, eq=False)
 class Cache:
     """The live runs of one shard consumer, bounded; the longest untouched goes first."""
 

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+import msgspec
+
 from segue_contracts.topology import Consumer
 from segue_contracts.v1.topology import pool_consumer
 from segue_shared.bootstrap import ensure_consumer
@@ -19,19 +21,29 @@ class Pools:
         self._bus = bus
         self._clock = clock
         self._ack_wait_s = ack_wait_s
-        self._seen: dict[str, float] = {}
+        self._seen: dict[tuple[str, str], float] = {}
         bus.on_reconnect(self._seen.clear)  # the broker may be another, with an empty store
 
     async def ensure(self, pool: str, namespace: str) -> Consumer:
         """Make a pool's consumer unless it is there, and return it."""
         consumer = pool_consumer(pool, namespace=namespace, ack_wait_s=self._ack_wait_s)
         await ensure_consumer(self._bus, consumer)
-        self._seen[consumer.name] = self._clock.monotonic()
+        self._seen[pool, namespace] = self._clock.monotonic()
         return consumer
+
+    async def exists(self, pool: str, namespace: str) -> bool:
+        """Tell whether a pool has its consumer, and make none."""
+        consumer = pool_consumer(pool, namespace=namespace)
+        subject = f"$JS.API.CONSUMER.INFO.{consumer.stream}.{consumer.name}"
+        answer = msgspec.json.decode(await self._bus.request(subject, b""))
+        return "error" not in answer
+
+    def is_ready(self, pool: str, namespace: str) -> bool:
+        """Tell whether a pool's consumer was seen a moment ago."""
+        seen = self._seen.get((pool, namespace))
+        return seen is not None and self._clock.monotonic() - seen <= _TRUSTED_S
 
     async def ready(self, pool: str, namespace: str) -> None:
         """Make a pool's consumer unless it was seen a moment ago."""
-        consumer = pool_consumer(pool, namespace=namespace, ack_wait_s=self._ack_wait_s)
-        seen = self._seen.get(consumer.name)
-        if seen is None or self._clock.monotonic() - seen > _TRUSTED_S:
+        if not self.is_ready(pool, namespace):
             await self.ensure(pool, namespace)
