@@ -8,34 +8,40 @@ async with Client.connect() as client:
 """
 
 import asyncio
-import json
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
-from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 import msgspec
 from msgspec import UnsetType
 
+from segue.control import RunControl
 from segue.core.events import RunEvent
 from segue.follow import FactBus, FactJournal, Follower, Scope
+from segue.history import History
+from segue.source import Workflow, text_of
+from segue.workflows import Workflows
 from segue_contracts.cursor import Cursor, CursorError, parse_cursor
 from segue_contracts.v1 import registry, subjects
 from segue_contracts.v1.commands import (
     AgentList,
-    CancelAccepted,
-    CancelRun,
+    CheckRuns,
     GetRun,
     ListAgents,
     ListRuns,
+    ListWaits,
     ProviderList,
     ProvidersStatus,
+    ResumeRuns,
     RunAccepted,
     RunList,
+    RunsChecked,
+    RunsResumed,
     StartRun,
+    WaitList,
 )
-from segue_contracts.v1.runs import EndStatus, RunEnded, RunSummary, RunView
+from segue_contracts.v1.runs import EndStatus, RunEnded, RunSummary, RunView, WaitView
 from segue_contracts.v1.topology import PAYLOADS, RUNS
 from segue_contracts.v1.values import Failure, UsageTotals, Value
 from segue_shared.bus import Bus
@@ -53,9 +59,6 @@ from segue_shared.journal import Journal
 from segue_shared.payloads import Payloads
 
 T = TypeVar("T")
-Workflow = str | Path | Mapping[str, object]
-"""A definition: its text, the path of its file, or the definition as a mapping."""
-
 DEFAULT_URL: Final = "nats://127.0.0.1:4222"
 _RETRY_WAIT_S: Final = 0.25
 _CALL_TIMEOUT_S: Final = 5.0
@@ -134,6 +137,10 @@ class Client:
         self._clock = clock or SystemClock()
         self._ids = ids or SystemIds()
         self._patience_s = patience_s
+        self.workflows: Final = Workflows(self._call, self._start)
+        """Registered definitions, and runs of them."""
+        self.history: Final = History(self._call, new_key=self.new_key)
+        """What runs were, and runs that go on from there."""
 
     @classmethod
     @asynccontextmanager
@@ -202,15 +209,20 @@ class Client:
                 or the key belongs to another start.
             BusUnavailableError: No orchestrator answers.
         """
-        text, name = await _text_of(workflow)
+        text, name = await text_of(workflow)
         request = StartRun(
             text=text,
             file=file or name,
             inputs=dict(inputs or {}),
-            key=key or self.new_key(),
+            key=key or "",
             labels=dict(labels or {}),
         )
-        accepted: RunAccepted = await self._call(registry.START_RUN, request, RunAccepted)
+        return await self._start(request)
+
+    async def _start(self, request: StartRun) -> "Run":
+        """Start a run, always with a key, so that a lost answer can be asked for again."""
+        keyed = msgspec.structs.replace(request, key=request.key or self.new_key())
+        accepted: RunAccepted = await self._call(registry.START_RUN, keyed, RunAccepted)
         return Run(self, accepted.run, accepted=accepted)
 
     def run(self, run_id: str) -> "Run":
@@ -225,15 +237,39 @@ class Client:
             raise NotFoundError(str(error)) from error
         return Run(self, run_id)
 
-    async def list_runs(self, *, limit: int = 50, status: str = "") -> list[RunSummary]:
+    async def list_runs(
+        self, *, limit: int = 50, status: str = "", workflow: str = "", before: str = ""
+    ) -> list[RunSummary]:
         """Return the newest runs, newest first.
 
         Args:
             limit: How many, 1 to 500.
             status: Only runs in this state; empty for all.
+            workflow: Only runs of this workflow; empty for all.
+            before: Only runs older than this one; empty for all.
         """
-        request = ListRuns(limit=limit, status=status)
-        return (await self._call(registry.LIST_RUNS, request, RunList)).runs
+        found: list[RunSummary] = []
+        while True:
+            request = ListRuns(
+                limit=limit - len(found), status=status, workflow=workflow, before=before
+            )
+            page = await self._call(registry.LIST_RUNS, request, RunList)
+            found += page.runs
+            before = page.next
+            if not before or len(found) >= limit:
+                return found
+
+    async def resume_runs(self, request: ResumeRuns) -> RunsResumed:
+        """Let all parked or paused runs go on that fit, or with `dry` only tell which."""
+        return await self._call(registry.RESUME_RUNS, request, RunsResumed)
+
+    async def check_runs(self, request: CheckRuns | None = None) -> RunsChecked:
+        """Hold journals against the engine's invariants: one run's, or the next page of all."""
+        return await self._call(registry.CHECK_RUNS, request or CheckRuns(), RunsChecked)
+
+    async def waits(self, request: ListWaits | None = None) -> list[WaitView]:
+        """Return who waits for what, the longest waiting first; all of it by default."""
+        return (await self._call(registry.LIST_WAITS, request or ListWaits(), WaitList)).waits
 
     async def list_agents(self) -> AgentList:
         """Return the registered agents."""
@@ -268,14 +304,27 @@ class Client:
         """Return a value of an event, fetched when it is only referenced; None when absent."""
         return None if isinstance(value, UnsetType) else await self._payloads.unwrap(value)
 
-    async def _call(self, command: registry.Command, request: object, result: type[T]) -> T:
-        """Ask, and ask again while the service is away or silent and patience lasts."""
+    async def _call(
+        self,
+        command: registry.Command,
+        request: object,
+        result: type[T],
+        *,
+        timeout_s: float = _CALL_TIMEOUT_S,
+        again: bool = True,
+    ) -> T:
+        """Ask, and ask again while the service is away or silent and patience lasts.
+
+        Without `again`, a request that may have been heard is not repeated.
+        """
         subject = subjects.command(self.namespace, command.service, command.verb)
         give_up = self._clock.monotonic() + self._patience_s
         while True:
             try:
-                return await self._bus.call(subject, request, result, timeout_s=_CALL_TIMEOUT_S)
+                return await self._bus.call(subject, request, result, timeout_s=timeout_s)
             except TransientError as error:
+                if not again and isinstance(error, TimedOutError):
+                    raise
                 if self._clock.monotonic() >= give_up:
                     raise BusUnavailableError(
                         f"no {command.service} service answers ({error}); start one with 'segue up'"
@@ -283,11 +332,11 @@ class Client:
                 await self._clock.sleep(_RETRY_WAIT_S)
 
 
-class Run:
+class Run(RunControl):
     """One run."""
 
     def __init__(self, client: Client, run_id: str, *, accepted: RunAccepted | None = None) -> None:
-        self.id: Final = run_id
+        super().__init__(run_id, client._call, client.new_key)  # noqa: SLF001 - one class in two parts
         self.accepted: Final = accepted
         """The answer to the start; None for a run that was looked up."""
         self._client = client
@@ -329,22 +378,7 @@ class Run:
 
     async def status(self) -> RunView:
         """Return where the run and its steps stand."""
-        return await self._client._call(registry.GET_RUN, GetRun(run=self.id), RunView)  # noqa: SLF001 - one class in two parts
-
-    async def cancel(self, reason: str = "") -> CancelAccepted:
-        """Ask the run to stop; it ends `cancelled` once nothing is in flight."""
-        request = CancelRun(run=self.id, reason=reason)
-        return await self._client._call(registry.CANCEL_RUN, request, CancelAccepted)  # noqa: SLF001 - one class in two parts
-
-
-async def _text_of(workflow: Workflow) -> tuple[str, str]:
-    """Return a definition's text and its file's name."""
-    if isinstance(workflow, Mapping):
-        return json.dumps(workflow), ""
-    if isinstance(workflow, str) and ("\n" in workflow or workflow.lstrip().startswith("{")):
-        return workflow, ""
-    path = Path(workflow)
-    return await asyncio.to_thread(path.read_text, encoding="utf-8"), str(workflow)
+        return await self._ask(registry.GET_RUN, GetRun(run=self.id), RunView)
 
 
 def _cursor(text: str | None) -> Cursor | None:

@@ -6,11 +6,25 @@ from typing import Annotated
 
 import typer
 
-from segue.cli import bus, contracts, doctor, events, execute, up, workflow
+from segue.cli import (
+    bus,
+    contracts,
+    control_commands,
+    events,
+    execute,
+    fsck,
+    history_commands,
+    up,
+    workflow,
+)
+from segue.cli.catalogue_commands import add_catalogue
+from segue.cli.list_commands import add_list
 from segue.cli.options import (
     DEFAULT_DIR,
+    CheckedRun,
     DirOption,
     FileArgument,
+    FsckOption,
     NamespaceOption,
     Output,
     OutputOption,
@@ -24,6 +38,10 @@ from segue.cli.target import Target
 _EPILOG = (
     "Exit codes: 0 done, 1 run failed, 2 usage, 3 invalid definition, 5 not found or conflict, "
     "6 bus unreachable, 124 timeout, 130 detached by Ctrl-C."
+)
+
+_SHARDS_HELP = (
+    "Divide the journal among so many consumers, even while it is read; 0 changes nothing."
 )
 
 
@@ -48,6 +66,7 @@ def build(shell: Shell) -> typer.Typer:
 
     _add_stack(app, shell)
     app.add_typer(_workflows(shell), name="workflow", help="Check definitions, run and see them.")
+    app.add_typer(_one_run(shell), name="run", help="Go on from runs, and compare them.")
     app.add_typer(_events(shell), name="events", help="Read what happens.")
     app.add_typer(_contracts(shell), name="contracts", help="What travels on the bus.")
     app.add_typer(_bus(shell), name="bus", help="What a broker must have.")
@@ -87,9 +106,13 @@ def _add_stack(app: typer.Typer, shell: Shell) -> None:
         namespace: NamespaceOption = "default",
         folder: DirOption = DEFAULT_DIR,
         output: OutputOption = Output.TEXT,
+        run: CheckedRun = "",
+        *,
+        journals: FsckOption = False,
     ) -> None:
-        """Say what is missing for a run to work here."""
-        shell.run(doctor.doctor(shell, _target(nats_url, namespace, folder), output))
+        """Say what is missing for a run to work here, or check the journals of runs."""
+        target = _target(nats_url, namespace, folder)
+        shell.run(fsck.examine(shell, target, output, run=run, journals=journals))
 
 
 def _workflows(shell: Shell) -> typer.Typer:
@@ -100,15 +123,24 @@ def _workflows(shell: Shell) -> typer.Typer:
         """Check a definition here; every problem with its line, nothing is started."""
         shell.run(workflow.validate(shell, file, output))
 
+    add_catalogue(app, shell)
     _add_execute(app, shell)
     _add_runs(app, shell)
+    control_commands.add_control(app, shell)
     return app
 
 
 def _add_execute(app: typer.Typer, shell: Shell) -> None:
     @app.command("execute")
     def run(  # noqa: PLR0913 - each option is a parameter
-        file: FileArgument,
+        file: Annotated[
+            str,
+            typer.Argument(
+                help="The definition, YAML or JSON, - for standard input; or a registered one: "
+                "NAME, NAME@VERSION or NAME@ALIAS.",
+                metavar="FILE|REF",
+            ),
+        ],
         *,
         context: Annotated[
             str, typer.Option(help="The inputs, a JSON object or @file.", metavar="JSON|@FILE")
@@ -146,19 +178,7 @@ def _add_execute(app: typer.Typer, shell: Shell) -> None:
 
 
 def _add_runs(app: typer.Typer, shell: Shell) -> None:
-    @app.command("list")
-    def list_runs(
-        *,
-        limit: Annotated[int, typer.Option(min=1, max=500, help="How many.")] = 50,
-        status: Annotated[str, typer.Option(help="Only runs in this state.")] = "",
-        nats_url: UrlOption = "",
-        namespace: NamespaceOption = "default",
-        folder: DirOption = DEFAULT_DIR,
-        output: OutputOption = Output.TEXT,
-    ) -> None:
-        """List the newest runs."""
-        target = _target(nats_url, namespace, folder)
-        shell.run(workflow.list_runs(shell, target, limit=limit, status=status, output=output))
+    add_list(app, shell)
 
     @app.command("status")
     def status_of(
@@ -174,13 +194,24 @@ def _add_runs(app: typer.Typer, shell: Shell) -> None:
     @app.command("cancel")
     def cancel(
         run: RunArgument,
-        reason: Annotated[str, typer.Option(help="Why, for people.")] = "",
+        *,
+        reason: control_commands.ReasonOption = "",
+        by: control_commands.ByOption = "",
         nats_url: UrlOption = "",
         namespace: NamespaceOption = "default",
         folder: DirOption = DEFAULT_DIR,
     ) -> None:
         """Stop a run; it ends once nothing is in flight."""
-        shell.run(workflow.cancel(shell, _target(nats_url, namespace, folder), run, reason))
+        target = _target(nats_url, namespace, folder)
+        shell.run(workflow.cancel(shell, target, run, reason=reason, by=by))
+
+
+def _one_run(shell: Shell) -> typer.Typer:
+    app = _group()
+    add_list(app, shell)
+    control_commands.add_waits(app, shell)
+    history_commands.add_history(app, shell)
+    return app
 
 
 def _events(shell: Shell) -> typer.Typer:
@@ -247,9 +278,11 @@ def _bus(shell: Shell) -> typer.Typer:
         nats_url: UrlOption = "",
         folder: DirOption = DEFAULT_DIR,
         replicas: Annotated[int, typer.Option(min=1, max=5, help="Copies of everything.")] = 1,
+        shard_consumers: Annotated[int, typer.Option(min=0, max=256, help=_SHARDS_HELP)] = 0,
     ) -> None:
         """Make the streams, buckets and consumers that are missing."""
-        shell.run(bus.apply(shell, _target(nats_url, "default", folder), replicas=replicas))
+        target = _target(nats_url, "default", folder)
+        shell.run(bus.apply(shell, target, replicas=replicas, shard_consumers=shard_consumers))
 
     return app
 

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segue.cli.failures import InvalidDefinitionError, UsageError
-from segue.core.inputs import parse_context
+from segue.core.inputs import parse_context, parse_json
+from segue_language.fields import workflow_reference
 from segue_language.models import Workflow
 from segue_language.parse import Parsed, parse_bytes
 
 STDIN = "-"
 _MAX_BYTES = 1024 * 1024
+_SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +61,18 @@ def read_definition(file: str) -> Definition:
         raise InvalidDefinitionError([f"{file}:1:1: {error.strerror}"]) from error
 
 
+def is_reference(text: str) -> bool:
+    """Tell whether a text names a registered workflow: it looks like no file, and none is there."""
+    path = Path(text)
+    if text == STDIN or len(path.parts) != 1 or path.suffix in _SUFFIXES or path.exists():
+        return False
+    try:
+        workflow_reference(text)
+    except ValueError:
+        return False
+    return True
+
+
 def read_context(text: str) -> dict[str, object]:
     """Read `--context`: a JSON object, or `@file` that holds one.
 
@@ -66,10 +80,27 @@ def read_context(text: str) -> dict[str, object]:
         ContextError: It is no JSON object; with the position.
         UsageError: The file cannot be read.
     """
+    content, source = _content(text, "--context")
+    return parse_context(content, source=source)
+
+
+def read_value(text: str, option: str) -> object:
+    """Read an option's JSON value, or `@file` that holds one.
+
+    Raises:
+        ContextError: It is no JSON; with the position.
+        UsageError: The file cannot be read.
+    """
+    content, source = _content(text, option)
+    return parse_json(content, source=source)
+
+
+def _content(text: str, option: str) -> tuple[str, str]:
+    """Return an option's text and where it came from."""
     if not text.startswith("@"):
-        return parse_context(text)
+        return text, option
     path = Path(text[1:])
     try:
-        return parse_context(path.read_text(encoding="utf-8"), source=str(path))
+        return path.read_text(encoding="utf-8"), str(path)
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--context {text}: {error}") from error
+        raise UsageError(f"{option} {text}: {error}") from error

@@ -1,12 +1,12 @@
 """`segue workflow execute`: how is a run started, watched and reported?"""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 
-from segue.cli.definition import Definition, read_context, read_definition
+from segue.cli.definition import Definition, is_reference, read_context, read_definition
 from segue.cli.failures import StillRunningError, UsageError
 from segue.cli.options import Output
 from segue.cli.shell import Shell
@@ -16,10 +16,11 @@ from segue.core import table as tables
 from segue.core.exits import Exit, of_end
 from segue.core.inputs import absolute_repository
 from segue.core.report import report_of
-from segue.sdk import Run, RunResult
+from segue.sdk import Client, Run, RunResult
 from segue_contracts.v1.runs import RunEnded
 from segue_language.durations import DurationError, format_duration, parse_duration
 from segue_language.models import Workflow
+from segue_language.parse import parse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,7 @@ class Order:
     """What the command line asked for."""
 
     file: str
-    """The definition's file."""
+    """The definition's file, or a reference to a registered one."""
     context: str
     """`--context`."""
     watch: bool
@@ -48,26 +49,49 @@ class Order:
 class Plan:
     """The order after everything that can be checked here was checked."""
 
-    definition: Definition
-    workflow: Workflow
+    definition: Definition | None
+    """The file; None for a registered definition."""
+    workflow: Workflow | None
+    """What it says; None until it was looked up."""
     inputs: dict[str, object]
     timeout_s: float | None
+
+    def steps(self) -> list[tuple[str, str]]:
+        """Return key and agent (or pool) of each step."""
+        steps = self.workflow.steps if self.workflow else ()
+        return [(step.key, step.agent or step.pool or step.kind) for step in steps]
 
 
 async def execute(shell: Shell, order: Order) -> Exit:
     """Start a run, and wait for it when that was asked for."""
     plan = prepare(order, folder=shell.folder)
     async with session_of(shell, order.target) as session:
-        run = await session.client.start_run(
-            plan.definition.text,
-            inputs=plan.inputs,
-            key=order.key or None,
-            file=plan.definition.file,
-        )
+        plan = await _looked_up(session.client, order, plan)
+        run = await _start(session.client, order, plan)
         if not _waits(order, session):
             return _detached(shell, order, run)
-        shell.say(f"run {run.id} of {plan.workflow.name}{_again(run)}")
+        shell.say(f"run {run.id} of {_name(plan, order)}{_again(run)}")
         return await _wait(shell, order, plan, session=session, run=run)
+
+
+async def _looked_up(client: Client, order: Order, plan: Plan) -> Plan:
+    """Return the plan with the registered definition that it names, if it names one."""
+    if plan.definition is not None:
+        return plan
+    found = await client.workflows.show(order.file)
+    return replace(plan, workflow=parse(found.text).workflow)
+
+
+async def _start(client: Client, order: Order, plan: Plan) -> Run:
+    if plan.definition is None:
+        return await client.workflows.start(order.file, plan.inputs, order.key)
+    return await client.start_run(
+        plan.definition.text, plan.inputs, order.key or None, file=plan.definition.file
+    )
+
+
+def _name(plan: Plan, order: Order) -> str:
+    return plan.workflow.name if plan.workflow else order.file
 
 
 def prepare(order: Order, *, folder: Path) -> Plan:
@@ -85,8 +109,10 @@ def prepare(order: Order, *, folder: Path) -> Plan:
             timeout_s = parse_duration(order.timeout) / 1000
         except DurationError as error:
             raise UsageError(f"--timeout: {error}") from error
-    definition = read_definition(order.file)
-    workflow = definition.valid(inputs)
+    definition, workflow = None, None
+    if not is_reference(order.file):
+        definition = read_definition(order.file)
+        workflow = definition.valid(inputs)
     return Plan(definition=definition, workflow=workflow, inputs=inputs, timeout_s=timeout_s)
 
 
@@ -132,8 +158,7 @@ async def _watched(watcher: Watcher, run: Run) -> RunEnded:
 
 
 def _watcher(shell: Shell, order: Order, plan: Plan, *, run: Run) -> Watcher:
-    steps = ((step.key, step.agent or step.pool or step.kind) for step in plan.workflow.steps)
-    table = tables.empty(plan.workflow.name, steps)
+    table = tables.empty(_name(plan, order), plan.steps())
     if not order.watch:
         return Silent(table)
     console = shell.err if order.output is Output.JSON else shell.out

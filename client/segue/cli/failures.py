@@ -79,6 +79,9 @@ def explain(error: Exception) -> Failure | None:
 
 
 def _refusal(refused: Refused) -> tuple[str, ...]:
+    if refused.code == "invalid_request" and refused.problems:
+        # A field of what was asked, not a place in a definition.
+        return tuple(f"segue: {one.pointer}: {one.message}" for one in refused.problems)
     if refused.problems:
         return tuple(place(problem) for problem in refused.problems)
     return (f"segue: {refused.message}",)

@@ -41,6 +41,13 @@ DirOption = Annotated[
     typer.Option("--dir", envvar="SEGUE_DIR", help="The local stack's folder.", metavar="DIR"),
 ]
 RunArgument = Annotated[str, typer.Argument(help="The run's id.", metavar="RUN")]
+CheckedRun = Annotated[
+    str, typer.Argument(help="Only this run, with --fsck.", metavar="[RUN]", show_default=False)
+]
+FsckOption = Annotated[
+    bool,
+    typer.Option("--fsck", help="Hold the journals of runs against the engine's invariants."),
+]
 FileArgument = Annotated[
     str, typer.Argument(help="The definition, YAML or JSON; - reads standard input.")
 ]

@@ -1,5 +1,7 @@
 """`segue workflow`: what can be asked about definitions and runs?"""
 
+from dataclasses import dataclass
+
 import msgspec
 from rich.table import Table as Grid
 
@@ -32,16 +34,34 @@ async def validate(shell: Shell, file: str, output: Output) -> Exit:
     return Exit.INVALID_DEFINITION if problems else Exit.DONE
 
 
-async def list_runs(
-    shell: Shell, target: Target, *, limit: int, status: str, output: Output
-) -> Exit:
+@dataclass(frozen=True, kw_only=True)
+class ListOrder:
+    """Which runs the command line asked for."""
+
+    limit: int
+    """`--limit`."""
+    status: str
+    """`--status`."""
+    workflow: str
+    """`--workflow`."""
+    before: str
+    """`--before`."""
+    output: Output
+    """`-o`."""
+
+
+async def list_runs(shell: Shell, target: Target, order: ListOrder) -> Exit:
     """List the newest runs."""
     async with client_of(shell, target) as client:
-        runs = await client.list_runs(limit=limit, status=status)
-    if output is Output.JSON:
+        runs = await client.list_runs(
+            limit=order.limit, status=order.status, workflow=order.workflow, before=order.before
+        )
+    if order.output is Output.JSON:
         shell.put(msgspec.json.encode(runs).decode())
     elif runs:
         shell.out.print(_runs(runs, now_ms=shell.clock.now_ms()))
+    elif order.status or order.workflow or order.before:
+        shell.say("no such runs")
     else:
         shell.say("no runs yet; start one with: segue workflow execute FILE")
     return Exit.DONE
@@ -62,10 +82,10 @@ async def status(shell: Shell, target: Target, run: str, output: Output) -> Exit
     return Exit.DONE
 
 
-async def cancel(shell: Shell, target: Target, run: str, reason: str) -> Exit:
+async def cancel(shell: Shell, target: Target, run: str, *, reason: str, by: str) -> Exit:
     """Ask a run to stop."""
     async with client_of(shell, target) as client:
-        accepted = await client.run(run).cancel(reason)
+        accepted = await client.run(run).cancel(reason, by=by)
     ended = "had ended before" if accepted.already_ended else "is being cancelled"
     shell.put(f"run {run} {ended}")
     return Exit.DONE

@@ -24,6 +24,7 @@ _REFUSALS: Final[dict[RefusalCode, Exit]] = {
     "invalid_definition": Exit.INVALID_DEFINITION,
     "not_found": Exit.NOT_FOUND_OR_CONFLICT,
     "conflict": Exit.NOT_FOUND_OR_CONFLICT,
+    "checkpoint_expired": Exit.NOT_FOUND_OR_CONFLICT,
     "too_large": Exit.USAGE,
     "unsupported": Exit.INVALID_DEFINITION,
     "unavailable": Exit.UNREACHABLE,

@@ -32,8 +32,25 @@ def parse_context(text: str, *, source: str = "--context") -> dict[str, object]:
     Raises:
         ContextError: It is no JSON, or no object; the message begins `source:line:column`.
     """
+    value = parse_json(text, source=source)
+    if not isinstance(value, dict):
+        kind = _KINDS.get(type(value), "a number")
+        raise ContextError(f"{source}:1:1: must be a JSON object such as {{}}, not {kind}")
+    return value
+
+
+def parse_json(text: str, *, source: str) -> object:
+    """Read a JSON value of the command line.
+
+    Args:
+        text: The JSON.
+        source: Where it came from, for the message.
+
+    Raises:
+        ContextError: It is no JSON; the message begins `source:line:column`.
+    """
     try:
-        value = json.loads(text, parse_constant=_no_constant)
+        value: object = json.loads(text, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
         place = f"{source}:{error.lineno}:{error.colno}"
         raise ContextError(f"{place}: {error.msg[0].lower()}{error.msg[1:]}") from error
@@ -41,9 +58,6 @@ def parse_context(text: str, *, source: str = "--context") -> dict[str, object]:
         raise ContextError(f"{source}:1:1: nested too deeply") from error
     except _ConstantError as error:
         raise ContextError(_constant_place(text, str(error), source)) from error
-    if not isinstance(value, dict):
-        kind = _KINDS.get(type(value), "a number")
-        raise ContextError(f"{source}:1:1: must be a JSON object such as {{}}, not {kind}")
     return value
 
 

@@ -248,6 +248,7 @@ def test_wrong_use_of_the_command_line_ends_with_two(world: World) -> None:
     """As scripts expect."""
     assert world.run("workflow", "execute").exit_code == 2
     assert world.run("workflow", "list", "--limit", "0").exit_code == 2
+    assert world.run("bus", "apply", "--shard-consumers", "257").exit_code == 2
     assert world.run("nonsense").exit_code == 2
 
 
