@@ -7,11 +7,22 @@ from typing import Final
 
 import msgspec
 
-from bench.engine import chain_of_five
+from bench import engine, language, runs, start
 from bench.frame import Benchmark, Figure, table
 from segue_shared import logs
 
-BENCHMARKS: Final[dict[str, Benchmark]] = {"engine": chain_of_five}
+BENCHMARKS: Final[dict[str, Benchmark]] = {
+    "engine": engine.chain_of_five,
+    "fsync": engine.synced_chain,
+    "shapes": engine.shapes,
+    "scaling": engine.scaling,
+    "map": runs.large_map,
+    "sleeping": runs.sleeping_runs,
+    "fold": runs.cold_fold,
+    "stack": start.whole_stack,
+    "bare": start.bare_engine,
+    "language": language.parsing,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,129 +1,127 @@
-"""The engine: how many durable steps a second, and at what cost?"""
+"""The engine: how many durable steps a second, at what cost, and how soon?"""
 
-import asyncio
-import tempfile
-import time
 from collections.abc import Sequence
-from contextlib import ExitStack
-from pathlib import Path
 from typing import Final
 
-import msgspec
-from nats.aio.msg import Msg
-
-from bench import floor
 from bench.frame import Figure, figure
-from bench.noop_worker import POOL
-from bench.processes import cpu_seconds, running
-from segue_contracts.v1 import subjects
-from segue_contracts.v1.commands import RunAccepted, StartRun
-from segue_contracts.v1.topology import topology
-from segue_shared.bootstrap import apply
-from segue_shared.bus import Bus
-from segue_shared.errors import TransientError
-from segue_testing.broker import running_broker
+from bench.stand import Sample, Stand, Work, chain, fan_out, repeated, stand
 
-STEPS: Final = floor.STEPS
-IN_FLIGHT: Final = 200
-_START: Final = subjects.command("default", "orchestrator", "start_run")
+_CHAIN: Final = Work(chain(5), runs=2_000, in_flight=200, steps=5)
 
 
-def _chain(steps: int) -> str:
-    """Return the definition of a chain of no-op steps."""
-    body = [
-        {"key": f"s{n}", "pool": POOL, "dependsOn": [f"s{n - 1}"] if n else []}
-        for n in range(steps)
-    ]
-    return msgspec.json.encode({"name": "chain", "steps": body}).decode()
-
-
-async def _start(bus: Bus, request: StartRun) -> RunAccepted:
-    while True:
-        try:
-            return await bus.call(_START, request, RunAccepted, timeout_s=10)
-        except TransientError:
-            await asyncio.sleep(0.1)
-
-
-async def _measure(url: str, *, runs: int) -> float:
-    """Return the seconds that `runs` runs take with 200 of them in flight."""
-    bus = await Bus.connect(url, name="bench", max_wait_s=10)
-    room, warm, done = asyncio.Semaphore(IN_FLIGHT), asyncio.Event(), asyncio.Event()
-    left = runs
-
-    async def on_end(_message: Msg) -> None:
-        nonlocal left
-        if not warm.is_set():
-            warm.set()
-            return
-        left -= 1
-        room.release()
-        if not left:
-            done.set()
-
-    await bus.subscribe(f"{subjects.PREFIX}.default.fact.*.*.ended", on_end)
-    first = await _start(bus, StartRun(text=_chain(STEPS)))
-    await warm.wait()
-    begin = time.perf_counter()
-    async with asyncio.TaskGroup() as starts:
-        for _ in range(runs):
-            await room.acquire()
-            starts.create_task(_start(bus, StartRun(definition=first.definition)))
-    await done.wait()
-    seconds = time.perf_counter() - begin
-    await bus.close()
-    return seconds
+def _shorter(work: Work, quick: bool) -> Work:  # noqa: FBT001 - a benchmark's own option
+    runs = max(work.in_flight, work.runs // 4) if quick else work.runs
+    return Work(work.text, runs=runs, in_flight=work.in_flight, steps=work.steps, wide=work.wide)
 
 
 async def chain_of_five(quick: bool) -> Sequence[Figure]:  # noqa: FBT001 - every benchmark has it
-    """Chain of 5 no-op steps, 200 runs in flight: durable steps per second and CPU per step."""
-    runs, rounds = (1500, 1) if quick else (2000, 5)
-    rates: list[float] = []
-    costs: list[float] = []
-    floor_rates: list[float] = []
-    floor_costs: list[float] = []
-    with ExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        broker = stack.enter_context(running_broker(directory))
-        url = broker.url
-        bus = await Bus.connect(url, name="bench-setup", max_wait_s=10)
-        await apply(bus, topology())
-        await floor.setup(url)
-        await bus.close()
-        environment = {"SEGUE_NATS_URL": url, "SEGUE_LOG_LEVEL": "error"}
-        ours = [broker.pid, stack.enter_context(running("segue_orchestrator", **environment))]
-        ours.append(stack.enter_context(running("bench.noop_worker", url)))
-        bare = [
-            broker.pid,
-            stack.enter_context(running("bench.floor", "decider", url)),
-            stack.enter_context(running("bench.floor", "worker", url)),
-        ]
-        await _measure(url, runs=50)
-        await floor.measure(url, runs=50, in_flight=IN_FLIGHT)
-        for _ in range(rounds):
-            before = cpu_seconds(bare)
-            seconds = await floor.measure(url, runs=runs, in_flight=IN_FLIGHT)
-            floor_rates.append(runs * STEPS / seconds)
-            floor_costs.append((cpu_seconds(bare) - before) / (runs * STEPS) * 1e6)
-            before = cpu_seconds(ours)
-            seconds = await _measure(url, runs=runs)
-            rates.append(runs * STEPS / seconds)
-            costs.append((cpu_seconds(ours) - before) / (runs * STEPS) * 1e6)
+    """Return steps per second and CPU per step of chains of 5 no-op steps, 200 runs in flight."""
+    return await _chain_of_five(quick, "engine.chain5", extra="")
+
+
+async def synced_chain(quick: bool) -> Sequence[Figure]:  # noqa: FBT001 - every benchmark has it
+    """Return the figures of the same work with every write synced to disk by itself."""
+    return await _chain_of_five(quick, "engine.fsync.chain5", extra=_SYNCED)
+
+
+_SYNCED: Final = "jetstream { sync_interval: always }"
+
+
+async def _chain_of_five(
+    quick: bool,  # noqa: FBT001 - a benchmark's own option
+    name: str,
+    *,
+    extra: str,
+) -> Sequence[Figure]:
+    async with stand(extra=extra) as made:
+        ours, bare = await made.both(_shorter(_CHAIN, quick), 1 if quick else 5)
     return [
+        _rate(f"{name}.steps_per_s", ours, bare),
         figure(
-            "engine.chain5.steps_per_s",
-            rates,
-            unit="steps/s",
-            floors=floor_rates,
-            goal=0.5,
-            better="higher",
-        ),
-        figure(
-            "engine.chain5.cpu_per_step",
-            costs,
+            f"{name}.cpu_per_step",
+            [sample.cost_us for sample in ours],
             unit="us",
-            floors=floor_costs,
+            floors=[sample.cost_us for sample in bare],
             goal=2.0,
             better="lower",
         ),
     ]
+
+
+async def shapes(quick: bool) -> Sequence[Figure]:  # noqa: FBT001 - every benchmark has it
+    """Return the figures of other shapes of runs: one at a time, wide, long."""
+    rounds = 1 if quick else 3
+    single = Work(chain(5), runs=50 if quick else 200, in_flight=1, steps=5)
+    wide = Work(fan_out(200), runs=20 if quick else 50, in_flight=10, steps=200, wide=True)
+    long = Work(chain(100), runs=20 if quick else 60, in_flight=20, steps=100)
+    async with stand() as made:
+        ours, bare = await made.both(single, rounds)
+        figures = [_latency(ours, bare)]
+        figures.append(_rate("engine.fan_out200.steps_per_s", *await made.both(wide, rounds)))
+        figures.append(_rate("engine.chain100.steps_per_s", *await made.both(long, rounds)))
+    return figures
+
+
+async def scaling(quick: bool) -> Sequence[Figure]:  # noqa: FBT001 - every benchmark has it
+    """Return what a step costs in large runs, compared with small ones."""
+    rounds = 1 if quick else 3
+    size = 2_000 if quick else 10_000
+    async with stand() as made:
+        chains = await _costs(made, chain(10), chain(1_000), (10, 1_000), rounds)
+        maps = await _costs(made, repeated(100), repeated(size), (100, size), rounds)
+    return [
+        figure(
+            "engine.chain1000.cpu_ratio_to_chain10",
+            chains,
+            unit="x",
+            goal=1.2,
+            better="lower",
+        ),
+        figure(
+            f"engine.map{size}.cpu_ratio_to_map100",
+            maps,
+            unit="x",
+            goal=1.5,
+            better="lower",
+        ),
+    ]
+
+
+async def _costs(
+    made: Stand, small: str, large: str, sizes: tuple[int, int], rounds: int
+) -> list[float]:
+    """Return how much more CPU time a step of a large run takes than one of a small run."""
+    ratios = []
+    for _ in range(rounds):
+        many = sizes[1] // sizes[0] * 2
+        few = Work(small, runs=many, in_flight=2, steps=sizes[0])
+        two = Work(large, runs=2, in_flight=2, steps=sizes[1])
+        base = await made.engine(few)
+        ratios.append((await made.engine(two)).cost_us / base.cost_us)
+    return ratios
+
+
+def _rate(name: str, ours: Sequence[Sample], bare: Sequence[Sample]) -> Figure:
+    return figure(
+        name,
+        [sample.rate for sample in ours],
+        unit="steps/s",
+        floors=[sample.rate for sample in bare],
+        goal=0.5,
+        better="higher",
+    )
+
+
+def _latency(ours: Sequence[Sample], bare: Sequence[Sample]) -> Figure:
+    return figure(
+        "engine.single.ms_per_step",
+        [_ms_per_step(sample) for sample in ours],
+        unit="ms",
+        floors=[_ms_per_step(sample) for sample in bare],
+        goal=2.0,
+        better="lower",
+    )
+
+
+def _ms_per_step(sample: Sample) -> float:
+    return sample.seconds * 1000 / sample.steps

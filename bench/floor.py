@@ -17,16 +17,18 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig, PubAck, RetentionPolicy, StreamConfig
 
-STEPS: Final = 5
 _READY: Final = "floor.ready"
 _PENDING: Final = 64 * 1024 * 1024
 
 
 class Event(msgspec.Struct):
-    """A bare event."""
+    """A bare event; it carries the run's shape along, so that deciding needs no state."""
 
     run: str
     type: str
+    steps: int
+    wide: bool = False
+    """Whether all steps go on at once, instead of one after the other."""
     key: int = 0
     data: str = ""
 
@@ -40,32 +42,63 @@ async def _connect(url: str) -> tuple[Client, JetStreamContext]:
     return client, client.jetstream(publish_async_max_pending=4000)
 
 
-async def setup(url: str) -> None:
+async def setup(url: str, *, replicas: int = 1) -> None:
     """Make the floor's streams."""
     client, js = await _connect(url)
-    await js.add_stream(StreamConfig(name="FLOOR_RUN", subjects=["frun.>"]))
+    await js.add_stream(StreamConfig(name="FLOOR_RUN", subjects=["frun.>"], num_replicas=replicas))
     await js.add_stream(
-        StreamConfig(name="FLOOR_TASK", subjects=["ftask.>"], retention=RetentionPolicy.WORK_QUEUE)
+        StreamConfig(
+            name="FLOOR_TASK",
+            subjects=["ftask.>"],
+            retention=RetentionPolicy.WORK_QUEUE,
+            num_replicas=replicas,
+        )
     )
     await client.close()
+
+
+class _Decider:
+    """Schedules what follows each event."""
+
+    def __init__(self, js: JetStreamContext) -> None:
+        self._js = js
+        self._left: dict[str, int] = {}
+
+    async def on_event(self, message: Msg) -> None:
+        """Publish the next task, all tasks, or the end."""
+        event = _decode(message.data)
+        if event.type == "ended":
+            return
+        if event.wide:
+            await self._widen(event)
+            return
+        key = event.key + 1 if event.type == "completed" else 0
+        await (self._end(event) if key == event.steps else self._task(event, key))
+
+    async def _widen(self, event: Event) -> None:
+        if event.type == "started":
+            self._left[event.run] = event.steps
+            for key in range(event.steps):
+                await self._task(event, key)
+            return
+        self._left[event.run] -= 1
+        if not self._left[event.run]:
+            del self._left[event.run]
+            await self._end(event)
+
+    async def _task(self, event: Event, key: int) -> None:
+        task = Event(event.run, "task", event.steps, event.wide, key)
+        await self._js.publish_async(f"ftask.{event.run}.{key}", _encode(task))
+
+    async def _end(self, event: Event) -> None:
+        ended = Event(event.run, "ended", event.steps)
+        await self._js.publish_async(f"frun.{event.run}.ended", _encode(ended))
 
 
 async def decider(url: str) -> None:
     """Schedule the next step of each run until stopped."""
     client, js = await _connect(url)
-
-    async def on_event(message: Msg) -> None:
-        event = _decode(message.data)
-        if event.type == "ended":
-            return
-        key = event.key + 1 if event.type == "completed" else 0
-        if key == STEPS:
-            await js.publish_async(f"frun.{event.run}.ended", _encode(Event(event.run, "ended")))
-        else:
-            task = Event(event.run, "task", key)
-            await js.publish_async(f"ftask.{event.run}.{key}", _encode(task))
-
-    await js.subscribe("frun.>", cb=on_event, ordered_consumer=True)
+    await js.subscribe("frun.>", cb=_Decider(js).on_event, ordered_consumer=True)
     await _serve_ready(client)
 
 
@@ -83,7 +116,7 @@ async def worker(url: str) -> None:
             continue
         for message in messages:
             event = _decode(message.data)
-            done = Event(event.run, "completed", event.key, "x" * 100)
+            done = Event(event.run, "completed", event.steps, event.wide, event.key, "x" * 100)
             stored = await js.publish_async(f"frun.{event.run}.{event.key}.done", _encode(done))
             task = asyncio.create_task(_ack_when(stored, message))
             acks.add(task)
@@ -119,8 +152,16 @@ async def wait_ready(client: Client, subject: str) -> None:
                 return
 
 
-async def measure(url: str, *, runs: int, in_flight: int) -> float:
-    """Return the seconds that `runs` runs take with `in_flight` of them at once."""
+async def measure(url: str, *, runs: int, in_flight: int, steps: int, wide: bool = False) -> float:
+    """Return the seconds that some runs take.
+
+    Args:
+        url: The broker.
+        runs: How many runs.
+        in_flight: How many of them at once.
+        steps: Steps of each.
+        wide: Whether a run's steps go on at once, instead of one after the other.
+    """
     client, js = await _connect(url)
     for role in ("decider", "worker"):
         await wait_ready(client, f"{_READY}.{role}")
@@ -140,7 +181,8 @@ async def measure(url: str, *, runs: int, in_flight: int) -> float:
     for number in range(runs):
         await room.acquire()
         run = f"r{mark}x{number}"
-        await js.publish_async(f"frun.{run}.started", _encode(Event(run, "started")))
+        started = Event(run, "started", steps, wide)
+        await js.publish_async(f"frun.{run}.started", _encode(started))
     await done.wait()
     seconds = time.perf_counter() - begin
     await client.close()
