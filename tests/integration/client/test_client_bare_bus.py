@@ -40,3 +40,20 @@ async def test_an_empty_broker_gets_what_is_missing_once(
     assert (second[:2], "has everything already" in second[2]) == ((0, ""), True)
     assert (states["streams"], states["durability"]) == ("ok", "warn")
     assert states["orchestrator"] == "fail"
+
+
+async def test_the_journal_is_divided_anew_on_demand(fresh_broker: Broker, tmp_path: Path) -> None:
+    """The command tells what it made and removed, and later ones keep the number."""
+    apply = ("bus", "apply", "--nats-url", fresh_broker.url)
+    await _segue(*apply, folder=tmp_path)
+    code, told, _ = await _segue(*apply, "--shard-consumers", "2", folder=tmp_path)
+    again = await _segue(*apply, folder=tmp_path)
+
+    assert code == 0
+    assert told.splitlines()[:4] == [
+        "consumer RUNS.orchestrator_2_00 created",
+        "consumer RUNS.orchestrator_2_01 created",
+        "layout orchestrator updated",
+        "consumer RUNS.orchestrator_16_00 deleted",
+    ]
+    assert (again[:2], "has everything already" in again[2]) == ((0, ""), True)

@@ -161,6 +161,7 @@ def test_a_foreign_run_id_is_refused(run: str) -> None:
         (subjects.step_started(PREFIX, "lint", 2), "segue.v1.default.run.S.R.step.lint.2.started"),
         (subjects.turn(PREFIX, "lint", 2, 7), "segue.v1.default.run.S.R.step.lint.2.turn.7"),
         (subjects.turns(PREFIX, "lint", 2), "segue.v1.default.run.S.R.step.lint.2.turn.*"),
+        (subjects.step_beats(PREFIX, "lint", 2), "segue.v1.default.run.S.R.step.lint.2.beat.*"),
         (
             subjects.outcome(PREFIX, "lint", 2, "failed"),
             "segue.v1.default.run.S.R.step.lint.2.outcome.failed",
@@ -263,6 +264,21 @@ def test_a_fired_timer_reads_back(namespace: str, run: str, number: int) -> None
     """The relay learns the run and the deadline from the subject alone."""
     found = subjects.parse_fired(subjects.fired(namespace, run, number))
     assert found == subjects.TimerSubject(namespace, subjects.shard_of(run), run, number)
+
+
+@given(NAMES, RUNS, NUMBERS)
+def test_a_timer_reads_back(namespace: str, run: str, number: int) -> None:
+    """Whoever looks for late timers learns all of them from the subjects alone."""
+    subject = subjects.timer(namespace, run, number)
+    shard = subjects.shard_of(run)
+    assert subjects.parse_timer(subject) == subjects.TimerSubject(namespace, shard, run, number)
+    assert subjects.timers().startswith("segue.v1.*.timer.")
+
+
+def test_the_note_of_a_cancelled_timer_is_no_timer() -> None:
+    """It has no deadline."""
+    with pytest.raises(SubjectError, match="is no timer"):
+        subjects.parse_timer(subjects.timer_cancelled("default", RUN))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ from segue_contracts.v1.topology import (
     AGENTS_POOL,
     LLM_POOL,
     pool_consumer,
-    shard_consumer,
     shard_consumers,
     topology,
 )
@@ -137,7 +136,8 @@ def test_shard_consumers_divide_all_shards(count: int) -> None:
     consumers = shard_consumers(count)
     filters = [pattern for consumer in consumers for pattern in consumer.filters]
     assert filters == list(subjects.shard_filters(0, subjects.SHARDS - 1))
-    assert [consumer.name for consumer in consumers] == [*map(shard_consumer, range(count))]
+    names = [f"orchestrator_{count}_{number:02d}" for number in range(count)]
+    assert [consumer.name for consumer in consumers] == names
     sizes = {len(consumer.filters) for consumer in consumers}
     assert max(sizes) - min(sizes) <= 1
 
