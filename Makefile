@@ -3,6 +3,8 @@ SHELL := /bin/bash
 
 # uv is used from PATH, else installed into .tools, pinned by version and hash.
 UV ?= $(shell command -v uv || echo .tools/bin/uv)
+# Certificates are the system's, as they are for pip: a company's own are there and nowhere else.
+export UV_SYSTEM_CERTS ?= true
 RUN := $(UV) run --frozen --quiet
 PACKAGES := contracts/segue_contracts shared/kit/segue_shared shared/language/segue_language \
   shared/testing/segue_testing shared/worker/segue_worker $(wildcard services/*/segue_*) client/segue

@@ -7,7 +7,7 @@ import structlog
 
 from segue_contracts.topology import Consumer
 from segue_shared.bus import Bus
-from segue_shared.errors import PermanentError
+from segue_shared.errors import BusUnavailableError, PermanentError
 
 Config = dict[str, Any]
 
@@ -15,6 +15,8 @@ _log = structlog.get_logger()
 
 _NANO: Final = 1_000_000_000
 _NOT_FOUND: Final = 404
+_PASSING: Final = frozenset({10004, 10008, 10009, 10012, 10023, 10028, 10041, 10047})
+"""JetStream's errors of a broker without a leader, or without room, for a while."""
 _START: Final = ("deliver_policy", "opt_start_seq")
 """Where a consumer starts; it cannot be changed later."""
 
@@ -35,10 +37,16 @@ async def api(bus: Bus, call: str, request: Config | None = None) -> Config:
 
 
 def raise_refusal(answer: Config, what: str) -> None:
-    """Raise a `PermanentError` when an answer is an error."""
+    """Raise when an answer is an error.
+
+    Raises:
+        BusUnavailableError: The broker cannot do it now.
+        PermanentError: It never will.
+    """
     if "error" in answer:
         error = answer["error"]
-        raise PermanentError(f"{what}: {error.get('description')} ({error.get('err_code')})")
+        kind = BusUnavailableError if error.get("err_code") in _PASSING else PermanentError
+        raise kind(f"{what}: {error.get('description')} ({error.get('err_code')})")
 
 
 def covers(found: Config, wanted: Config) -> bool:

@@ -3,15 +3,20 @@
 from typing import Final
 
 import msgspec
+import structlog
 
 from segue_contracts.topology import Consumer
 from segue_contracts.v1.topology import pool_consumer
 from segue_shared.bootstrap import ensure_consumer
 from segue_shared.bus import Bus
 from segue_shared.clock import Clock
+from segue_shared.errors import TransientError
+
+_log = structlog.get_logger()
 
 _TRUSTED_S: Final = 30.0
 """How long a pool's consumer is taken to be there after it was seen."""
+_AGAIN_S: Final = 0.5
 
 
 class Pools:
@@ -30,6 +35,17 @@ class Pools:
         await ensure_consumer(self._bus, consumer)
         self._seen[pool, namespace] = self._clock.monotonic()
         return consumer
+
+    async def made(self, pool: str, namespace: str) -> None:
+        """Make a pool's consumer unless it is there, however long the broker is away."""
+        while True:
+            try:
+                await self.ensure(pool, namespace)
+            except TransientError as error:
+                _log.info("pool_not_made", pool=pool, reason=str(error))
+                await self._clock.sleep(_AGAIN_S)
+            else:
+                return
 
     async def exists(self, pool: str, namespace: str) -> bool:
         """Tell whether a pool has its consumer, and make none."""
