@@ -17,7 +17,7 @@ from bench.noop_worker import POOL
 from bench.processes import cpu_seconds, running
 from segue_contracts.v1 import subjects
 from segue_contracts.v1.commands import RunAccepted, StartRun
-from segue_contracts.v1.topology import topology
+from segue_contracts.v1.topology import LOCAL_SHARD_CONSUMERS, topology
 from segue_shared.bootstrap import apply
 from segue_shared.bus import Bus
 from segue_shared.errors import TransientError
@@ -191,7 +191,7 @@ async def stand(*, extra: str = "") -> AsyncIterator[Stand]:
         broker = stack.enter_context(running_broker(directory, extra=extra))
         url = broker.url
         bus = await Bus.connect(url, name="bench-setup", max_wait_s=10)
-        await apply(bus, topology())
+        await apply(bus, topology(fresh=LOCAL_SHARD_CONSUMERS))
         await floor.setup(url)
         await bus.close()
         environment = {"SEGUE_NATS_URL": url, "SEGUE_LOG_LEVEL": "error"}

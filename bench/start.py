@@ -18,7 +18,7 @@ from bench.frame import Figure, figure
 from bench.processes import running
 from bench.stand import chain, definition, ends, start
 from segue_contracts.v1.commands import StartRun
-from segue_contracts.v1.topology import topology
+from segue_contracts.v1.topology import LOCAL_SHARD_CONSUMERS, topology
 from segue_shared.bootstrap import apply
 from segue_shared.bus import Bus
 from segue_testing.broker import running_broker
@@ -52,7 +52,7 @@ async def bare_engine(quick: bool) -> Sequence[Figure]:  # noqa: FBT001 - every 
             begin = time.perf_counter()
             broker = stack.enter_context(running_broker(directory))
             bus = await Bus.connect(broker.url, name="bench", max_wait_s=10)
-            await apply(bus, topology())
+            await apply(bus, topology(fresh=LOCAL_SHARD_CONSUMERS))
             await bus.close()
             environment = {"SEGUE_NATS_URL": broker.url, "SEGUE_LOG_LEVEL": "error"}
             pids = [broker.pid, stack.enter_context(running("segue_orchestrator", **environment))]

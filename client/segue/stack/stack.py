@@ -17,7 +17,7 @@ from segue.stack.broker import broker_program
 from segue.stack.logfile import RotatingLog
 from segue.stack.services import EVENTS, GATEWAY, check_installed, service_programs, url_of
 from segue.stack.supervised import Program, StackError, Supervised
-from segue_contracts.v1.topology import topology
+from segue_contracts.v1.topology import LOCAL_SHARD_CONSUMERS, topology
 from segue_shared import bootstrap
 from segue_shared.bus import Bus
 from segue_shared.clock import Clock
@@ -118,7 +118,7 @@ class Stack:
     async def _apply_topology(self) -> None:
         bus = await Bus.connect(self.nats_url, name="segue-up", max_wait_s=_BUS_WAIT_S)
         try:
-            await bootstrap.apply(bus, topology())
+            await bootstrap.apply(bus, topology(fresh=LOCAL_SHARD_CONSUMERS))
         finally:
             await bus.close()
 

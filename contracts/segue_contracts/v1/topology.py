@@ -39,6 +39,8 @@ SHARED_POOLS: Final = frozenset({AGENTS_POOL, LLM_POOL, "connectors"})
 """Pools that serve every namespace; any other pool belongs to one."""
 
 DEFAULT_SHARD_CONSUMERS: Final = 4
+LOCAL_SHARD_CONSUMERS: Final = 1
+"""Where one orchestrator does all the work, one consumer costs least."""
 PIN_GROUP: Final = "owner"
 PIN_TIMEOUT_S: Final = 4
 """Longer than an idle owner's pull requests live, so that it keeps its pin."""
@@ -47,11 +49,12 @@ _DAY_S = 24 * 3600
 _GIB = 1024**3
 
 
-def shard_layout(count: int = 0) -> Layout:
+def shard_layout(count: int = 0, *, fresh: int = DEFAULT_SHARD_CONSUMERS) -> Layout:
     """Return how shard consumers divide the virtual shards among them.
 
     Args:
         count: How many there shall be; 0 keeps what is stored.
+        fresh: How many there are while nothing is stored.
     """
     return Layout(
         whole=Consumer(
@@ -64,7 +67,7 @@ def shard_layout(count: int = 0) -> Layout:
             pinned_timeout_s=PIN_TIMEOUT_S,
         ),
         bucket=LAYOUTS,
-        default=DEFAULT_SHARD_CONSUMERS,
+        default=fresh,
         count=count,
     )
 
@@ -236,16 +239,17 @@ _ACCESS = (
 )
 
 
-def topology(shard_consumer_count: int = 0) -> Topology:
+def topology(shard_consumer_count: int = 0, *, fresh: int = DEFAULT_SHARD_CONSUMERS) -> Topology:
     """Return everything a broker must have for Segue.
 
     Args:
         shard_consumer_count: How many consumers divide the virtual shards; 0 keeps what is stored.
+        fresh: How many there are while nothing is stored.
 
     Raises:
         ValueError: The count is not between 1 and 256.
     """
-    layout = shard_layout(shard_consumer_count)
+    layout = shard_layout(shard_consumer_count, fresh=fresh)
     relay = Consumer(
         stream=TIMERS,
         name=TIMER_RELAY,

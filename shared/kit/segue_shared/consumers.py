@@ -15,7 +15,7 @@ _log = structlog.get_logger()
 
 _NANO: Final = 1_000_000_000
 _NOT_FOUND: Final = 404
-_PASSING: Final = frozenset({10004, 10008, 10009, 10012, 10023, 10028, 10041, 10047})
+_PASSING: Final = frozenset({10004, 10008, 10009, 10023, 10028, 10041, 10047})
 """JetStream's errors of a broker without a leader, or without room, for a while."""
 _START: Final = ("deliver_policy", "opt_start_seq")
 """Where a consumer starts; it cannot be changed later."""
@@ -76,9 +76,16 @@ async def ensure_consumer(bus: Bus, consumer: Consumer) -> list[Change]:
             return []
     action: Literal["created", "updated"] = "created" if "error" in answer else "updated"
     request = {"stream_name": consumer.stream, "config": wanted}
-    raise_refusal(await api(bus, f"CONSUMER.DURABLE.CREATE.{name}", request), f"consumer {name}")
+    made = await api(bus, f"CONSUMER.DURABLE.CREATE.{name}", request)
+    if "error" in made and action == "created" and await _is_there(bus, name):
+        return await ensure_consumer(bus, consumer)  # somebody else was quicker
+    raise_refusal(made, f"consumer {name}")
     _log.info("consumer_applied", consumer=name, action=action)
     return [Change("consumer", name, action)]
+
+
+async def _is_there(bus: Bus, name: str) -> bool:
+    return "error" not in await api(bus, f"CONSUMER.INFO.{name}")
 
 
 async def delete_consumer(bus: Bus, *, stream: str, consumer: str) -> list[Change]:

@@ -129,7 +129,7 @@ def span(
         attributes: Facts about it; never payloads.
         tracer: Who records it; OpenTelemetry's own by default.
     """
-    with _recorded(name, parent, serves, attributes, tracer or _default) as recorded:
+    with _recorded(name, parent, serves, attributes, tracer or _configured()) as recorded:
         context = recorded or child(parent, ids)
         before = _current.set(context)
         try:
@@ -142,6 +142,16 @@ def fail(reason: str) -> None:
     """Mark the current span as failed, where spans are recorded."""
     if _otel is not None:
         _otel.get_current_span().set_status(_otel.StatusCode.ERROR, reason)
+
+
+def _configured() -> Tracer | None:
+    """Return OpenTelemetry's tracer; None while nobody has said where spans go.
+
+    Its stand-in records nothing and costs as much as all the rest of a short block.
+    """
+    if _otel is None or isinstance(_otel.get_tracer_provider(), _otel.ProxyTracerProvider):
+        return None
+    return _default
 
 
 @contextmanager

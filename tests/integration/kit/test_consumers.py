@@ -43,6 +43,19 @@ async def tasks(bus: Bus) -> Consumer:
     return consumer
 
 
+async def test_who_makes_a_consumer_second_takes_the_one_that_is_there(bus: Bus) -> None:
+    """Several begin at once, each from the end of the stream as it saw it; one wins."""
+    name = f"pool_{SystemIds().unique()}"
+    consumers = [
+        Consumer(stream=RUNS, name=name, filters=("segue.v1.a.run.>",), start_sequence=1 + number)
+        for number in range(3)
+    ]
+
+    changes = await asyncio.gather(*(ensure_consumer(bus, one) for one in consumers))
+
+    assert sorted(map(len, changes)) == [0, 0, 1]
+
+
 async def publish_tasks(bus: Bus, consumer: Consumer, count: int) -> None:
     """Dispatch `count` tasks of one run to the consumer's pool."""
     prefix = subjects.run_prefix("default", SystemIds().run_id(0))

@@ -1,8 +1,10 @@
-"""Pools: does the orchestrator come up although the broker does not answer at once?"""
+"""Pools: how are their consumers made, whatever the broker goes through?"""
 
 import asyncio
 from collections.abc import Callable
 from typing import cast
+
+import msgspec
 
 from segue_orchestrator.shell.pools import Pools
 from segue_shared.bus import Bus
@@ -15,15 +17,19 @@ class HesitantBus:
 
     def __init__(self) -> None:
         self.calls: list[str] = []
+        self.asked = b""
 
     def on_reconnect(self, callback: Callable[[], None]) -> None:
         """Never reconnect."""
 
     async def request(self, subject: str, data: bytes) -> bytes:
-        """Tell that there is no consumer, or that it was made; nothing at first."""
+        """Tell how long the journal is, and that there is no consumer or that it was made."""
         self.calls.append(subject)
+        self.asked = data
         if len(self.calls) == 1:
             raise TimedOutError(f"{subject} did not answer to {len(data)} bytes")
+        if ".STREAM.INFO." in subject:
+            return b'{"state": {"last_seq": 41}}'
         return b"{}" if ".CREATE." in subject else b'{"error": {"code": 404}}'
 
 
@@ -39,3 +45,14 @@ async def test_a_pool_is_made_once_the_broker_answers() -> None:
     await making
     assert ".CREATE." in bus.calls[-1]
     assert pools.is_ready("gpu", "default")
+
+
+async def test_a_pool_begins_after_the_journal_as_it_was_before_it_was_made() -> None:
+    """A task that is stored while a cluster still elects the consumer's leader is delivered."""
+    bus = HesitantBus()
+    bus.calls.append("it has answered before")
+
+    await Pools(cast("Bus", bus), FakeClock(), ack_wait_s=2).ensure("gpu", "default")
+
+    config = msgspec.json.decode(bus.asked)["config"]
+    assert (config["deliver_policy"], config["opt_start_seq"]) == ("by_start_sequence", 42)

@@ -1,6 +1,7 @@
 """Decide: given what is known of a run, what must exist next?"""
 
 from collections.abc import Iterator
+from typing import Final
 
 from msgspec import UnsetType
 
@@ -34,6 +35,9 @@ _GOES_ON = TimeOut | Launch | StopChild
 """What happens to work in flight even while a run is paused or parked."""
 
 
+_NOTHING: Final = Decision()
+
+
 def decide(state: RunState, plan: Plan, known: Known, room: Room | None = None) -> Decision:
     """Return what must exist next, looking at the steps that changed.
 
@@ -46,6 +50,8 @@ def decide(state: RunState, plan: Plan, known: Known, room: Room | None = None) 
     Every effect may exist already: storing it again is harmless. Whoever stored all effects of a
     decision with no needs calls `remember`.
     """
+    if _is_idle(state, plan):
+        return _NOTHING
     if state.ended is not None:
         return Decision(tuple(_after_end(state, plan, Scopes(state, plan, known))))
     scopes = Scopes(state, plan, known)
@@ -58,10 +64,30 @@ def decide(state: RunState, plan: Plan, known: Known, room: Room | None = None) 
     return _advance(state, plan, progress, scopes)
 
 
+def _is_idle(state: RunState, plan: Plan) -> bool:
+    """Tell at a glance that nothing follows, as when a dispatch is read back.
+
+    No step is to be looked at, nothing closes the run or holds it back, and no time is set.
+    """
+    return not (
+        state.touched
+        or state.alarms
+        or state.ended is not None
+        or state.settled == len(plan.steps)
+        or state.cancel is not None
+        or state.terminate is not None
+        or plan.timeout_ms
+        or plan.budget is not None
+        or not isinstance(state.started.budget, UnsetType)
+        or len(state.leases) < len(plan.leases)
+    )
+
+
 def _advance(state: RunState, plan: Plan, progress: Progress, scopes: Scopes) -> Decision:
     effects: list[Effect] = []
     needs: list[OutputAt] = []
-    for token in sorted(state.touched, key=plan.rank):
+    touched = state.touched if len(state.touched) == 1 else sorted(state.touched, key=plan.rank)
+    for token in touched:
         try:
             effects += progress.of(token)
         except MissingError as missing:

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UnsetType
 
 from segue_contracts.v1 import runs, steps
-from segue_contracts.v1.subjects import StepEvent
+from segue_contracts.v1.subjects import StepEvent, run_prefix
 from segue_orchestrator.core import attempts, waits
 from segue_orchestrator.core.entries import ChildEnded, ChildStarted, Signal
 from segue_orchestrator.core.plan import Plan
@@ -22,6 +22,7 @@ def begin(run: str, namespace: str, entry: Entry) -> RunState | None:
     return RunState(
         run=run,
         namespace=namespace,
+        prefix=run_prefix(namespace, run),
         started=entry.body,
         start_seq=entry.sequence,
         started_ms=entry.time_ms,

@@ -85,7 +85,7 @@ def fact_of(effect: Durable, state: RunState, value: Value) -> Fact:
         state: The run it was decided for.
         value: The effect's content, wrapped for travel.
     """
-    prefix = subjects.run_prefix(state.namespace, state.run)
+    prefix = state.prefix
     match effect:
         case Dispatch(step=step, token=token, attempt=attempt):
             return Fact(

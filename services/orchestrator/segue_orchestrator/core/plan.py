@@ -166,6 +166,11 @@ class StepPlan(msgspec.Struct, frozen=True, kw_only=True):
     compensates: str = ""
     """The key of the step that it undoes; empty for ordinary work."""
 
+    @property
+    def has_templates(self) -> bool:
+        """Whether anything of its work is computed when it begins."""
+        return bool(self.input) or self.prompt is not None or not self.pool
+
     def name_of(self, token: str) -> str:
         """Return the step, item or undoing of a token as people write it."""
         return (self.compensates or self.key) + token[len(self.token) :]

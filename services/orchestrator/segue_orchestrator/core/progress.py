@@ -30,7 +30,7 @@ from segue_orchestrator.core.moments import MomentError, moment_ms
 from segue_orchestrator.core.plan import ApprovalPlan, Plan, StepPlan, WaitPlan, undone_token
 from segue_orchestrator.core.policies import MAP_CHUNK, MAX_DEPTH, held_delay_ms
 from segue_orchestrator.core.room import Held, Room
-from segue_orchestrator.core.scopes import MissingError, Scopes, input_of
+from segue_orchestrator.core.scopes import NO_SCOPE, MissingError, Scopes, input_of
 from segue_orchestrator.core.state import (
     SETTLED,
     MapState,
@@ -144,7 +144,7 @@ class Progress:
         if step.pool and not self._room.take(step.pool):
             self.held.append(Held(token, step.pool, step.priority))
             return []
-        scope = self._scopes.of_step(step, token)
+        scope = self._scopes.of_step(step, token) if step.has_templates else NO_SCOPE
         if step.wait is not None:
             return [self._begin_wait(step, step.wait, token, attempt, scope)]
         if step.approval is not None:

@@ -1,7 +1,7 @@
 """Scopes: what may the templates of a step read?"""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -25,6 +25,10 @@ class MissingError(Exception):
     def __init__(self, needs: tuple[OutputAt, ...]) -> None:
         super().__init__()
         self.needs = needs
+
+
+NO_SCOPE: Final = Scope(inputs={}, outputs={})
+"""What nothing reads."""
 
 
 class Scopes:

@@ -81,6 +81,7 @@ class OverWait(msgspec.Struct, frozen=True):
 
     token: str
     asked: StepWaiting
+    attempt: int = 1
 
 
 @dataclass(slots=True, kw_only=True)
@@ -172,6 +173,8 @@ class RunState:
 
     run: str
     namespace: str
+    prefix: str
+    """The subject under which its journal lies."""
     started: runs.RunStarted
     """The first event; its inputs are looked up by the shell."""
     start_seq: int

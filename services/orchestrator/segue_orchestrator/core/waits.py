@@ -49,7 +49,7 @@ def forget_wait(state: RunState, token: str, *, used: bool) -> None:
     step = state.steps[token]
     wait, step.wait = step.wait, None
     if wait is not None:
-        state.over.append(OverWait(token, wait.asked))
+        state.over.append(OverWait(token, wait.asked, step.attempt))
     name = None if wait is None else _name_of(token, wait.asked)
     if wait is None or name is None:
         return
@@ -63,9 +63,9 @@ def forget_wait(state: RunState, token: str, *, used: bool) -> None:
 def forget_all(state: RunState) -> None:
     """Note that the waits of a run that has ended are over."""
     for token in sorted(state.in_flight):
-        wait = state.steps[token].wait
-        if wait is not None:
-            state.over.append(OverWait(token, wait.asked))
+        step = state.steps[token]
+        if step.wait is not None:
+            state.over.append(OverWait(token, step.wait.asked, step.attempt))
 
 
 def _name_of(token: str, asked: StepWaiting) -> str | None:

@@ -91,7 +91,7 @@ class Leases:
     async def _wait(self, state: RunState, effect: Acquire, lease: Lease) -> int:
         if effect.name not in state.leases_held:
             body = runs.LeaseHeld(key=effect.key, limit=effect.limit, kind=effect.kind)
-            prefix = subjects.run_prefix(state.namespace, state.run)
+            prefix = state.prefix
             subject = subjects.lease_held(prefix, effect.name)
             await self._writer.create(subject, body, about=state.run, startseq=state.start_seq)
         if effect.policy == "cancelRunning":

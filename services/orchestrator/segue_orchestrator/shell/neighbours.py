@@ -87,7 +87,7 @@ class Neighbours:
 
     async def _fail(self, state: RunState, effect: Launch, outcome: steps.StepFailed) -> None:
         """Settle the attempt whose work cannot begin."""
-        prefix = subjects.run_prefix(state.namespace, state.run)
+        prefix = state.prefix
         subject = subjects.outcome(prefix, effect.token, effect.attempt, "failed")
         await self._writer.create(
             subject,

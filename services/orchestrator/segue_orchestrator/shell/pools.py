@@ -6,11 +6,12 @@ import msgspec
 import structlog
 
 from segue_contracts.topology import Consumer
-from segue_contracts.v1.topology import pool_consumer
+from segue_contracts.v1.topology import RUNS, pool_consumer
 from segue_shared.bootstrap import ensure_consumer
 from segue_shared.bus import Bus
 from segue_shared.clock import Clock
 from segue_shared.errors import TransientError
+from segue_shared.journal import Journal
 
 _log = structlog.get_logger()
 
@@ -26,12 +27,17 @@ class Pools:
         self._bus = bus
         self._clock = clock
         self._ack_wait_s = ack_wait_s
+        self._journal = Journal(bus, RUNS)
         self._seen: dict[tuple[str, str], float] = {}
         bus.on_reconnect(self._seen.clear)  # the broker may be another, with an empty store
 
     async def ensure(self, pool: str, namespace: str) -> Consumer:
         """Make a pool's consumer unless it is there, and return it."""
         consumer = pool_consumer(pool, namespace=namespace, ack_wait_s=self._ack_wait_s)
+        # "From now on" means to a cluster: from when the consumer has a leader, which may be after
+        # the first task was stored.
+        now = await self._journal.last_sequence() + 1
+        consumer = msgspec.structs.replace(consumer, deliver_new=False, start_sequence=now)
         await ensure_consumer(self._bus, consumer)
         self._seen[pool, namespace] = self._clock.monotonic()
         return consumer

@@ -7,6 +7,7 @@ import msgspec
 
 from segue_contracts.envelope import encode
 from segue_contracts.v1 import topology
+from segue_contracts.v1.steps import StepWaiting
 from segue_contracts.v1.subjects import short_hash
 from segue_orchestrator.core.effects import BeginWait
 from segue_orchestrator.core.state import OverWait, RunState
@@ -59,15 +60,13 @@ class WaitIndex:
         if len(data) > MAX_SCOPE:
             message = f"step {effect.step.key}: the condition on the event reads {len(data)} bytes"
             raise TooLargeError(f"{message}, {MAX_SCOPE} are allowed")
-        key = _key(state.namespace, asked.kind, asked.name, state.run, effect.token)
-        await self._store.put(key, data)
+        # One that comes late, after the wait has ended, must not list it again.
+        key = _key(state, asked, effect.token, effect.attempt)
+        await self._store.update(key, data, 0)
 
     async def drop(self, state: RunState, over: OverWait) -> None:
         """Forget a wait that has ended."""
-        asked = over.asked
-        await self._store.delete(
-            _key(state.namespace, asked.kind, asked.name, state.run, over.token)
-        )
+        await self._store.delete(_key(state, over.asked, over.token, over.attempt))
 
     async def waiting_for(self, namespace: str, topic: str) -> list[Indexed]:
         """Return who waits for events of a topic."""
@@ -83,5 +82,6 @@ class WaitIndex:
         return [msgspec.json.decode(m.data, type=Indexed) for m in stored if m.data]
 
 
-def _key(namespace: str, kind: str, name: str, run: str, token: str) -> str:
-    return f"{namespace}.{kind}.{short_hash(name)}.{run}.{token.replace('~', '=')}"
+def _key(state: RunState, asked: StepWaiting, token: str, attempt: int) -> str:
+    place = f"{state.namespace}.{asked.kind}.{short_hash(asked.name)}"
+    return f"{place}.{state.run}.{token.replace('~', '=')}.{attempt}"

@@ -92,6 +92,7 @@ class SimProcess:
         self._current: _Life | None = None
         self._task: asyncio.Task[None] | None = None
         self._over = False
+        self._away = False
         virtual_loop().at_end(self._end)
 
     @property
@@ -111,8 +112,8 @@ class SimProcess:
         return self._bus
 
     def start(self) -> None:
-        """Begin to run, unless it runs or the simulation is over."""
-        if self._current is None and not self._over:
+        """Begin to run, unless it runs, shall stay away, or the simulation is over."""
+        if self._current is None and not (self._over or self._away):
             self.lives += 1
             # A context of its own: nothing of whoever starts it is inherited.
             Context().run(self._begin, virtual_loop())
@@ -123,6 +124,12 @@ class SimProcess:
         if life is not None:
             self.server.note(self.name, "dies", "")
             life.end()
+
+    def stay_away(self, seconds: float) -> None:
+        """End at once and come back only after a while, whatever starts it until then."""
+        self._away = True
+        self.kill()
+        self.server.later(seconds, self._return)
 
     async def stop(self) -> None:
         """End in order: the program is cancelled and may clean up, and the connection closes."""
@@ -152,6 +159,10 @@ class SimProcess:
         )
         self._bus = bus
         await self._main(self)
+
+    def _return(self) -> None:
+        self._away = False
+        self.start()
 
     def _end(self) -> None:
         self._over = True
