@@ -54,6 +54,6 @@ async def test_the_journal_is_divided_anew_on_demand(fresh_broker: Broker, tmp_p
         "consumer RUNS.orchestrator_2_00 created",
         "consumer RUNS.orchestrator_2_01 created",
         "layout orchestrator updated",
-        "consumer RUNS.orchestrator_16_00 deleted",
+        "consumer RUNS.orchestrator_4_00 deleted",
     ]
     assert (again[:2], "has everything already" in again[2]) == ((0, ""), True)

@@ -6,7 +6,7 @@ from support.wait import until
 
 from segue_contracts.topology import Stream, Topology
 from segue_contracts.v1 import subjects
-from segue_contracts.v1.topology import TIMERS, topology
+from segue_contracts.v1.topology import TIMERS, shard_consumers, topology
 from segue_shared.bootstrap import apply, missing, stream_configs
 from segue_shared.bus import Bus
 from segue_shared.clock import SystemClock
@@ -78,7 +78,7 @@ async def test_a_change_that_would_lose_messages_is_refused(
 
 async def test_our_servers_run_without_the_flag_that_breaks_clients(bus: Bus) -> None:
     """Acknowledgement subjects keep the short form that the client library can read."""
-    subject = "$JS.API.CONSUMER.INFO.RUNS.orchestrator_16_00"
+    subject = f"$JS.API.CONSUMER.INFO.RUNS.{shard_consumers()[0].name}"
     assert "error" not in msgspec.json.decode(await bus.request(subject, b""))
 
 

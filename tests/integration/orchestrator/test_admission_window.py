@@ -28,11 +28,13 @@ URGENT = "{name: urgent, steps: [{key: now, pool: POOL, priority: p0}]}"
 async def narrow(broker: Broker, window: int) -> AsyncIterator[Runs]:
     """Serve an orchestrator that lets few tasks lie before a pool; nobody works yet."""
     bus = await Bus.connect(broker.url, name="test", max_wait_s=10)
-    await apply(bus, topology.topology())
     settings = Settings(nats_url=broker.url, ack_wait_s=2, drain_s=2, pool_window=window)
-    async with serving(NAME, settings, build, requires=REQUIRES):
-        yield Runs(bus, SystemIds().unique(), Desk())
-    await bus.close()
+    try:
+        await apply(bus, topology.topology())
+        async with serving(NAME, settings, build, requires=REQUIRES):
+            yield Runs(bus, SystemIds().unique(), Desk())
+    finally:
+        await bus.close()
 
 
 async def pending(runs: Runs) -> int:

@@ -369,3 +369,29 @@ def test_a_template_keeps_no_ids(subject: str, expected: str) -> None:
 def test_a_foreign_subject_has_one_template(subject: str) -> None:
     """Users' own subjects never become labels."""
     assert subjects.template(subject) == "<other>"
+
+
+def test_a_childs_end_lies_in_its_parents_journal() -> None:
+    """It is built and told apart like any run event."""
+    prefix = subjects.run_prefix("default", RUN)
+
+    place = subjects.parse_run(subjects.child_ended(prefix, "c0ffee00"))
+
+    assert (place.run, place.event) == (RUN, ("child", "c0ffee00", "ended"))
+
+
+@pytest.mark.parametrize(
+    "subject",
+    ["segue.v1.default.in", "segue.v1.default.run.00.x.started", "orders.paid", "segue.v1.a.tel.b"],
+)
+def test_what_no_users_system_sent_is_no_intake(subject: str) -> None:
+    """Only a namespace and a topic make one."""
+    with pytest.raises(subjects.SubjectError, match="no event of a user's system"):
+        subjects.parse_intake(subject)
+
+
+def test_an_intake_keeps_its_topic_whole() -> None:
+    """A topic may have several tokens."""
+    place = subjects.parse_intake(subjects.intake("default", "orders.paid.eu"))
+
+    assert (place.namespace, place.topic) == ("default", "orders.paid.eu")
