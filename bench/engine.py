@@ -16,24 +16,21 @@ def _shorter(work: Work, quick: bool) -> Work:  # noqa: FBT001 - a benchmark's o
 
 async def chain_of_five(quick: bool) -> Sequence[Figure]:  # noqa: FBT001 - every benchmark has it
     """Return steps per second and CPU per step of chains of 5 no-op steps, 200 runs in flight."""
-    return await _chain_of_five(quick, "engine.chain5", extra="")
+    return await _chain_of_five(quick, "engine.chain5")
 
 
 async def synced_chain(quick: bool) -> Sequence[Figure]:  # noqa: FBT001 - every benchmark has it
     """Return the figures of the same work with every write synced to disk by itself."""
-    return await _chain_of_five(quick, "engine.fsync.chain5", extra=_SYNCED)
-
-
-_SYNCED: Final = "jetstream { sync_interval: always }"
+    return await _chain_of_five(quick, "engine.fsync.chain5", synced=True)
 
 
 async def _chain_of_five(
     quick: bool,  # noqa: FBT001 - a benchmark's own option
     name: str,
     *,
-    extra: str,
+    synced: bool = False,
 ) -> Sequence[Figure]:
-    async with stand(extra=extra) as made:
+    async with stand(synced=synced) as made:
         ours, bare = await made.both(_shorter(_CHAIN, quick), 1 if quick else 5)
     return [
         _rate(f"{name}.steps_per_s", ours, bare),

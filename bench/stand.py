@@ -180,15 +180,15 @@ async def _measure(bus: Bus, known: str, work: Work) -> float:
 
 
 @asynccontextmanager
-async def stand(*, extra: str = "") -> AsyncIterator[Stand]:
+async def stand(*, synced: bool = False) -> AsyncIterator[Stand]:
     """Start a broker, the engine in two processes, and the floor in two.
 
     Args:
-        extra: Further lines of the broker's configuration.
+        synced: Whether the broker syncs every write to disk.
     """
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        broker = stack.enter_context(running_broker(directory, extra=extra))
+        broker = stack.enter_context(running_broker(directory, synced=synced))
         url = broker.url
         bus = await Bus.connect(url, name="bench-setup", max_wait_s=10)
         await apply(bus, topology(fresh=LOCAL_SHARD_CONSUMERS))

@@ -36,13 +36,17 @@ def binary_version() -> str:
 class BinaryBroker:
     """A nats-server process on the loopback interface with a store of its own."""
 
-    def __init__(self, directory: Path, *, port: int = 0, extra: str = "") -> None:
+    def __init__(
+        self, directory: Path, *, port: int = 0, extra: str = "", synced: bool = False
+    ) -> None:
         self.port: Final = port or free_port()
         self.url: Final = f"nats://127.0.0.1:{self.port}"
         self._log = directory / "nats.log"
         self._config = directory / "nats.conf"
         store = str(directory / "jetstream")
-        self._config.write_text(config(host="127.0.0.1", port=self.port, store=store, extra=extra))
+        self._config.write_text(
+            config(host="127.0.0.1", port=self.port, store=store, extra=extra, synced=synced)
+        )
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

@@ -73,25 +73,26 @@ def broker_choice() -> BrokerChoice:
 
 
 @contextmanager
-def running_broker(directory: Path, *, extra: str = "") -> Iterator[Broker]:
+def running_broker(directory: Path, *, extra: str = "", synced: bool = False) -> Iterator[Broker]:
     """Run a broker for the length of a block.
 
     Args:
         directory: Where its files go.
         extra: Further configuration, such as users and their permissions.
+        synced: Whether every write is synced to disk before it is acknowledged.
     """
-    broker = _started(directory, extra)
+    broker = _started(directory, extra, synced=synced)
     try:
         yield broker
     finally:
         broker.close()
 
 
-def _started(directory: Path, extra: str) -> Broker:
+def _started(directory: Path, extra: str, *, synced: bool) -> Broker:
     """Return a broker that runs, on another port when somebody was quicker at its first."""
     kind = DockerBroker if broker_choice().kind == "docker" else BinaryBroker
     for tries in range(1, _PORTS_TRIED + 1):
-        broker: Broker = kind(directory, extra=extra)
+        broker: Broker = kind(directory, extra=extra, synced=synced)
         try:
             broker.start()
         except TimeoutError as error:

@@ -56,11 +56,15 @@ class DockerBroker:
     a stop, and is gone after `close`.
     """
 
-    def __init__(self, directory: Path, *, port: int = 0, extra: str = "") -> None:
+    def __init__(
+        self, directory: Path, *, port: int = 0, extra: str = "", synced: bool = False
+    ) -> None:
         self.port: Final = port or free_port()
         self.url: Final = f"nats://127.0.0.1:{self.port}"
         self._config = directory / "nats.conf"
-        self._config.write_text(config(host=_EVERYWHERE, port=_PORT, store=_STORE, extra=extra))
+        self._config.write_text(
+            config(host=_EVERYWHERE, port=_PORT, store=_STORE, extra=extra, synced=synced)
+        )
         self._container: Any = None
 
     @property

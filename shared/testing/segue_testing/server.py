@@ -10,16 +10,18 @@ START_S: Final = 10.0
 
 _BETWEEN_S: Final = 0.02
 _GREETING: Final = b"INFO "
+_DEFAULT_SYNC: Final = "2m"
+"""The server's own default."""
 _CONFIG: Final = """\
 host: {host}
 port: {port}
-jetstream {{ store_dir: "{store}" }}
+jetstream {{ store_dir: "{store}", sync_interval: {sync} }}
 feature_flags {{ js_ack_fc_v2: false, js_api_reply_v2: false }}
 {extra}
 """
 
 
-def config(*, host: str, port: int, store: str, extra: str) -> str:
+def config(*, host: str, port: int, store: str, extra: str, synced: bool = False) -> str:
     """Return the text of a server's configuration.
 
     Args:
@@ -27,8 +29,10 @@ def config(*, host: str, port: int, store: str, extra: str) -> str:
         port: Its port there.
         store: The folder of its streams.
         extra: Further configuration, such as users and their permissions.
+        synced: Whether every write is synced to disk before it is acknowledged.
     """
-    return _CONFIG.format(host=host, port=port, store=store, extra=extra)
+    sync = "always" if synced else _DEFAULT_SYNC
+    return _CONFIG.format(host=host, port=port, store=store, extra=extra, sync=sync)
 
 
 def free_port() -> int:
