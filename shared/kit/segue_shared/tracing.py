@@ -7,6 +7,7 @@ only where OpenTelemetry is installed and its SDK set up, as `recording` or its 
 import hashlib
 import importlib
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
@@ -87,6 +88,8 @@ class Tracer(Protocol):
 
 
 _default: Final[Tracer | None] = None if _otel is None else _otel.get_tracer("segue")
+_SDK: Final = "opentelemetry.sdk.trace"
+"""The module without which nothing is recorded; asking for it is cheap."""
 _current: Final[ContextVar[TraceContext | None]] = ContextVar("segue_trace", default=None)
 
 
@@ -149,7 +152,9 @@ def _configured() -> Tracer | None:
 
     Its stand-in records nothing and costs as much as all the rest of a short block.
     """
-    if _otel is None or isinstance(_otel.get_tracer_provider(), _otel.ProxyTracerProvider):
+    if _otel is None or _SDK not in sys.modules:
+        return None
+    if isinstance(_otel.get_tracer_provider(), _otel.ProxyTracerProvider):
         return None
     return _default
 
