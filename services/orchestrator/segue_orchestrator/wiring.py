@@ -1,6 +1,7 @@
 """Wiring: which parts is the orchestrator made of, and what does each need?"""
 
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from typing import Final
 
@@ -30,6 +31,7 @@ from segue_shared.clock import rfc3339
 from segue_shared.dead import DeadLetters
 from segue_shared.journal import Journal
 from segue_shared.keyvalue import KeyValue
+from segue_shared.layouts import settled_up_to
 from segue_shared.members import Member, Members, common_features
 from segue_shared.payloads import Payloads
 from segue_shared.service import Runtime
@@ -166,5 +168,6 @@ def _janitor(settings: Settings, runtime: Runtime, ports: Ports) -> Janitor:
         clock=runtime.clock,
         window_s=settings.retention_window_s,
         every_s=settings.janitor_every_s,
+        settled=partial(settled_up_to, runtime.bus, topology.shard_layout()),
         sweep_timers=ports.timers.sweep,
     )

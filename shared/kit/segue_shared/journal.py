@@ -178,13 +178,20 @@ class Journal:
         return (await self._info()).state.first_seq
 
     async def first_since(self, time_ms: int) -> int:
-        """Return the sequence of the first message stored at or after a time.
+        """Return the sequence of the first message stored at or after a time, or a smaller one.
 
         One more than the newest when there is none.
         """
         request = {"batch": 1, "start_time": rfc3339(time_ms), "next_by_subj": ">"}
         found = [_stored(answer) for answer in _content(await self._direct(request))]
-        return found[0].sequence if found else await self.last_sequence() + 1
+        if found:
+            return found[0].sequence
+        last = await self.last_sequence()
+        newest = await self._ask_leader({"seq": last}) if last else None
+        if newest is None or newest.time_ms < time_ms:
+            return last + 1
+        # Whoever answered lags behind, so that nothing is known to be older.
+        return await self.first_sequence()
 
     async def purge(self, before: int) -> None:
         """Remove every message before a sequence.

@@ -50,6 +50,8 @@ class _Found(msgspec.Struct, frozen=True):
     config: _Config = _Config()
     ack_floor: _Floor = _Floor()
     num_waiting: int = 0
+    num_pending: int = 0
+    num_ack_pending: int = 0
 
     @property
     def filters(self) -> tuple[str, ...]:
@@ -75,6 +77,21 @@ async def stored_count(bus: Bus, layout: Layout) -> int | None:
         InvalidMessageError: What is stored is no number.
     """
     return _count(layout, await KeyValue(bus, layout.bucket).get(layout.name))
+
+
+async def settled_up_to(bus: Bus, layout: Layout) -> int:
+    """Return the sequence up to which no consumer of a layout has anything left to settle.
+
+    Raises:
+        BusUnavailableError: A consumer's state is unknown for now.
+        PermanentError: The broker refuses.
+    """
+    last = await _last_sequence(bus, layout.whole.stream)
+    found = (await _found(bus, layout)).values()
+    # The floor of one that has nothing to do stays where it is, be that for months.
+    return min(
+        (one.floor if one.num_pending or one.num_ack_pending else last for one in found), default=0
+    )
 
 
 async def apply_layout(bus: Bus, layout: Layout) -> list[Change]:

@@ -178,13 +178,13 @@ class _Compiler:
         if wait.until is not None:
             return WaitPlan(kind="until", until=wait.until, timeout_ms=timeout_ms)
         match = wait.match or ""
+        named = self._uses(match, values={"event": None}, mode="condition") if match else ((), ())
         return WaitPlan(
             kind="signal" if wait.signal is not None else "event",
             name=wait.signal or wait.event or "",
             match=match,
-            match_reads=self._uses(match, values={"event": None}, mode="condition")[1]
-            if match
-            else (),
+            match_uses=named[0],
+            match_reads=named[1],
             timeout_ms=timeout_ms,
         )
 

@@ -70,6 +70,7 @@ def evolve(state: RunState, plan: Plan, entry: Entry) -> None:
         return
     state.last_seq = entry.sequence
     if state.ended is not None:
+        waits.on_late(state, entry)
         return
     state.now_ms = max(state.now_ms, entry.time_ms)
     event = entry.event

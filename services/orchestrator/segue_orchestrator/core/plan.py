@@ -90,6 +90,8 @@ class WaitPlan(msgspec.Struct, frozen=True, kw_only=True):
     """The signal's name, or the event's topic."""
     match: str = ""
     """What the event must satisfy; empty for any."""
+    match_uses: tuple[str, ...] = ()
+    """Tokens of the steps that the expression names."""
     match_reads: tuple[str, ...] = ()
     """Tokens of the steps whose outputs the expression reads."""
     timeout_ms: int = 0

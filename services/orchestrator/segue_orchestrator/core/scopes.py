@@ -6,8 +6,10 @@ from typing import Any, Final
 import msgspec
 
 from segue_language import ExpressionError, Scope, render, render_prompt
-from segue_orchestrator.core.plan import Plan, StepPlan, index_of, undone_token
+from segue_orchestrator.core.plan import Plan, StepPlan, WaitPlan, index_of, undone_token
 from segue_orchestrator.core.state import OutputAt, RunState
+
+_NO_WAIT: Final = WaitPlan(kind="duration")
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,8 +72,8 @@ class Scopes:
 
     def of_match(self, step: StepPlan) -> Scope:
         """Return what the condition on an event may read, beside the event."""
-        reads = step.wait.match_reads if step.wait else ()
-        return self._scope(reads, reads, {})
+        wait = step.wait or _NO_WAIT
+        return self._scope(wait.match_reads, wait.match_uses, {})
 
     def of_outputs(self) -> Scope:
         """Return what the run's outputs may read."""

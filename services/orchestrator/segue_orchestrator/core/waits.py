@@ -68,6 +68,15 @@ def forget_all(state: RunState) -> None:
             state.over.append(OverWait(token, step.wait.asked, step.attempt))
 
 
+def on_late(state: RunState, entry: Entry) -> None:
+    """Note that a wait which began after its run's end is over."""
+    match entry.event, entry.body:
+        case ("step", token, attempt, _), StepWaiting() as asked if attempt.isdigit():
+            state.over.append(OverWait(token, asked, int(attempt)))
+        case _:
+            pass
+
+
 def _name_of(token: str, asked: StepWaiting) -> str | None:
     """Return under which name a wait's answer arrives; None when none does."""
     match asked.kind:

@@ -131,7 +131,9 @@ class Engine:
         except subjects.SubjectError as error:
             await dead.bury(delivery, "foreign_subject", str(error))
         except UnknownRunError as error:
-            await dead.bury(delivery, "unknown_run", str(error))
+            # A timer may come so late that its run is over and forgotten.
+            if not _is_timer(delivery):
+                await dead.bury(delivery, "unknown_run", str(error))
         except UnstartableError as error:
             await self._store_one(error.state, Park(error.code, str(error)))
         except TransientError:
@@ -368,3 +370,7 @@ def _have_read_anew(live: Live, error: PayloadMissingError) -> None:
     """
     if not live.fresh:
         raise TransientError(str(error)) from error
+
+
+def _is_timer(delivery: Delivery) -> bool:
+    return subjects.parse_run(delivery.subject).event[0] == "timer"

@@ -41,6 +41,8 @@ class _Turn(msgspec.Struct, frozen=True):
     due_ms: int
     swept_ms: int = 0
     """When unreferenced payloads were last looked for."""
+    settled: int = 0
+    """Up to which sequence nothing was left to be decided then."""
 
 
 class Cleaned(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +75,7 @@ class Janitor:
         clock: Clock,
         window_s: float,
         every_s: float,
+        settled: Callable[[], Awaitable[int]] | None = None,
         archived: Callable[[], Awaitable[int | None]] | None = None,
         sweep_timers: Callable[[], Awaitable[int]] | None = None,
     ) -> None:
@@ -88,6 +91,8 @@ class Janitor:
             clock: The time.
             window_s: How long events are kept at least, seconds.
             every_s: How often to clean, seconds.
+            settled: Returns the sequence up to which nothing is left to be decided; events are
+                purged a turn later only, for they guard against deciding the same again.
             archived: Returns the sequence up to which history is kept elsewhere; None when nobody
                 keeps it, so that nothing has to wait.
             sweep_timers: Wakes the runs whose timers are late, and returns how many timers.
@@ -101,6 +106,7 @@ class Janitor:
         self._clock = clock
         self._window_ms = int(window_s * 1000)
         self._every_ms = int(every_s * 1000)
+        self._settled = settled
         self._archived = archived
         self._sweep_timers = sweep_timers
 
@@ -111,7 +117,8 @@ class Janitor:
             try:
                 turn = await self.take_turn()
                 if turn is not None:
-                    await self.clean(sweep=self._is_sweep_due(turn))
+                    settled = None if self._settled is None else turn.settled
+                    await self.clean(sweep=self._is_sweep_due(turn), settled=settled)
             except SegueError as error:
                 _log.warning("cleaning_failed", reason=str(error))
 
@@ -123,7 +130,8 @@ class Janitor:
         if now_ms < turn.due_ms:
             return None
         swept_ms = now_ms if self._is_sweep_due(turn) else turn.swept_ms
-        data = encode(_Turn(now_ms + self._every_ms, swept_ms))
+        settled = 0 if self._settled is None else await self._settled()
+        data = encode(_Turn(now_ms + self._every_ms, swept_ms, settled))
         if entry is None:
             return turn if await self._turns.create(_TURN, data) else None
         return turn if await self._turns.update(_TURN, data, entry.revision) else None
@@ -131,14 +139,16 @@ class Janitor:
     def _is_sweep_due(self, turn: _Turn) -> bool:
         return self._clock.now_ms() - turn.swept_ms >= self._window_ms // 7
 
-    async def clean(self, *, sweep: bool) -> Cleaned:
+    async def clean(self, *, sweep: bool, settled: int | None = None) -> Cleaned:
         """Purge what is older than the window, and wake runs that nothing would.
 
         Args:
             sweep: Whether to look for payloads that nothing refers to, which reads the journal.
+            settled: The newest sequence that may be purged; None for no bound but the window.
         """
         late = 0 if self._sweep_timers is None else await self._sweep_timers()
         limit = await self._limit()
+        limit = limit if settled is None else min(limit, settled + 1)
         snapshots = nudged = 0
         over: list[RunKey] = []
         async for key, ended in self._runs(limit):

@@ -70,6 +70,8 @@ class FaultPlan:
     """How many messages a replica may lack."""
     lag_s: float = 2
     """How old a message that a replica lacks may be."""
+    batch_most: int = 0
+    """How many messages an answer to a direct get has room for; 0 for no bound."""
     kept: int = 100
     """How many messages a purge leaves."""
     restart_s: float = 2

@@ -14,7 +14,9 @@ Answer = tuple[dict[str, str], bytes]
 _MOST_SUBJECTS: Final = 1024
 
 
-def direct_get(stream: SimStream, subject: str, body: bytes, *, lag: int = 0) -> list[Answer]:
+def direct_get(
+    stream: SimStream, subject: str, body: bytes, *, lag: int = 0, most: int = 0
+) -> list[Answer]:
     """Return the answers to a request, the last of a batch being its status.
 
     Args:
@@ -22,6 +24,7 @@ def direct_get(stream: SimStream, subject: str, body: bytes, *, lag: int = 0) ->
         subject: The subject whose newest message is asked for by the request's own subject, if any.
         body: The request.
         lag: How many of the newest messages the replica lacks, as far as they are recent.
+        most: How many messages an answer has room for; 0 for no bound.
     """
     stream.sweep()
     upto = stream.known_to_replica(lag) if lag else stream.last_seq
@@ -33,11 +36,15 @@ def direct_get(stream: SimStream, subject: str, body: bytes, *, lag: int = 0) ->
         return [_status("408", "Malformed Request")]
     match request:
         case {"multi_last": patterns}:
-            return _multi_last(stream, tuple(patterns), request, upto)
+            return _multi_last(stream, tuple(patterns), request, upto, most=most)
         case {"next_by_subj": pattern, "batch": batch}:
             first = _first_since(stream, request) or request.get("seq", 0)
             found = _fitting(stream, pattern, first, upto)
-            return _batch(stream, found, batch) if found else [_status("404", "Message Not Found")]
+            return (
+                _batch(stream, found, min(batch, most or batch))
+                if found
+                else [_status("404", "Message Not Found")]
+            )
         case {"next_by_subj": _} | {"last_by_subj": _}:
             return [_one(stream, find(stream, request, upto))]
         case {"seq": int(sequence)} if sequence > 0:
@@ -93,7 +100,7 @@ def _fitting(stream: SimStream, pattern: str, sequence: int, upto: int) -> list[
 
 
 def _multi_last(
-    stream: SimStream, patterns: tuple[str, ...], request: dict[str, Any], upto: int
+    stream: SimStream, patterns: tuple[str, ...], request: dict[str, Any], upto: int, *, most: int
 ) -> list[Answer]:
     """Answer with the newest of each subject that fits."""
     fitting = any_of(patterns)
@@ -105,7 +112,8 @@ def _multi_last(
     if not newest:
         return [_status("404", "No Results")]
     found = [stream.messages[sequence] for sequence in sorted(newest) if sequence >= first]
-    answers = _batch(stream, found, request.get("batch", len(found)))
+    asked = request.get("batch", len(found))
+    answers = _batch(stream, found, min(asked, most or asked))
     answers[-1][0]["Nats-UpTo-Sequence"] = str(upto)
     return answers
 

@@ -178,7 +178,8 @@ class SimServer:
         if stream is None:
             return False
         lag = 0 if client.steady else self.faults.lag()
-        for headers, data in direct_get(stream, subject, message.data, lag=lag):
+        most = 0 if client.steady else self.faults.plan.batch_most
+        for headers, data in direct_get(stream, subject, message.data, lag=lag, most=most):
             self.send(message.reply, data, headers)
         return True
 

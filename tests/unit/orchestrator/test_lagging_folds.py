@@ -1,0 +1,152 @@
+"""Lagging folds: does a run go on as it should, when what is read lags behind what is stored?"""
+
+import asyncio
+
+import pytest
+from unit.testing.sim_world import simulated
+
+from segue_contracts.envelope import Message
+from segue_contracts.payload import Value
+from segue_contracts.v1 import runs, steps, subjects, topology
+from segue_contracts.v1.events import frame
+from segue_language import parse
+from segue_orchestrator.core.effects import BeginWait
+from segue_orchestrator.core.plan import StepPlan
+from segue_orchestrator.core.state import OutputAt, OverWait
+from segue_orchestrator.settings import Settings
+from segue_orchestrator.shell.live import UnknownRunError
+from segue_orchestrator.wiring import Parts, wire
+from segue_shared.background import BackgroundTasks
+from segue_shared.bus import Bus
+from segue_shared.errors import PayloadMissingError
+from segue_shared.health import Health
+from segue_shared.metrics import Metrics
+from segue_shared.puller import Puller
+from segue_shared.runtime import Runtime
+from segue_testing.sim import FaultPlan, SimClock, SimIds, SimServer, sim_bus
+
+NS = "default"
+RUN = "01a3185c690b7c65c182e2e662"
+LAGGING = FaultPlan(stale_read=1, lag=100, lag_s=5)
+TEXT = "{name: w, steps: [{key: a, pool: p}]}"
+
+
+def parts_of(server: SimServer, bus: Bus) -> Parts:
+    """Return an orchestrator's parts."""
+    settings = Settings(instance="test", janitor_every_s=600)
+    runtime = Runtime(
+        settings=settings,
+        bus=bus,
+        clock=SimClock(),
+        ids=SimIds(server.faults.random),
+        metrics=Metrics("orchestrator"),
+        health=Health(),
+        tasks=BackgroundTasks(),
+    )
+    return wire(settings, runtime)
+
+
+async def begun(parts: Parts) -> int:
+    """Store a definition and the start of a run of it, and return its sequence."""
+    workflow = parse(TEXT).workflow
+    assert workflow is not None
+    kept = await parts.loader.definitions.save(NS, workflow)
+    body = runs.RunStarted(workflow="w", definition=kept.hash, inputs=Value(inline={}))
+    parts.loader.definitions._recent.clear()
+    return await told(parts, "started", body)
+
+
+async def told(parts: Parts, event: str, body: Message) -> int:
+    """Store an event of the run and return its sequence."""
+    subject = subjects.run_event(NS, RUN, event)
+    data = frame(body, subject=subject, source="test", about=RUN, time="2027-01-15T08:00:00Z")
+    return (await parts.writer._bus.create(subject, data)).sequence
+
+
+async def settle(bus: Bus) -> None:
+    """Settle the one event that there is, as its owner."""
+    [consumer, *_] = topology.topology(1).consumers
+    puller = Puller(bus, stream=topology.RUNS, consumer=consumer.name, group=topology.PIN_GROUP)
+    await puller.open()
+    [message] = await puller.next(1)
+    await bus.client.publish(message.reply, b"+ACK")
+
+
+def test_a_run_is_read_until_the_event_in_hand_is_there() -> None:
+    """A replica that knows nothing of a run does not make it an unknown one."""
+
+    async def body(server: SimServer, _: Bus) -> tuple[int, int]:
+        parts = parts_of(server, await sim_bus(server, "engine"))
+        sequence = await begun(parts)
+        live = await parts.loader.load(NS, RUN, at_least=sequence)
+        return sequence, live.state.last_seq
+
+    sequence, last = simulated(body, LAGGING)
+    assert last == sequence
+
+
+def test_a_run_that_was_let_go_is_unknown() -> None:
+    """An event in hand that the journal no longer holds is waited for by nobody."""
+
+    async def body(server: SimServer, bus: Bus) -> None:
+        parts = parts_of(server, bus)
+        sequence = await begun(parts)
+        await parts.journal.purge(sequence + 1)
+        with pytest.raises(UnknownRunError):
+            await parts.loader.load(NS, RUN, at_least=sequence)
+
+    simulated(body)
+
+
+def test_a_value_that_was_just_stored_is_no_missing_one() -> None:
+    """Only what the journal let go is."""
+
+    async def body(server: SimServer, _: Bus) -> list[object]:
+        parts = parts_of(server, await sim_bus(server, "engine"))
+        await begun(parts)
+        done = steps.StepCompleted(output=Value(inline={"n": 1}))
+        place = OutputAt(await told(parts, "step.a.1.outcome.completed", done))
+        found = await parts.outputs.fetch([place])
+        with pytest.raises(PayloadMissingError):
+            await parts.outputs.fetch([OutputAt(place.sequence + 1)])
+        return [found[place]]
+
+    assert simulated(body, LAGGING) == [{"n": 1}]
+
+
+def test_what_is_not_settled_is_not_purged() -> None:
+    """However old the journal grew while nobody was there to decide on it."""
+
+    async def body(server: SimServer, bus: Bus) -> tuple[bool, bool]:
+        parts = parts_of(server, bus)
+        sequence = await begun(parts)
+        await asyncio.sleep(8 * 24 * 3_600)
+        cleaning = asyncio.create_task(parts.janitor.run())
+        await asyncio.sleep(3 * 600)
+        before = await parts.journal.get(sequence)
+        await settle(bus)
+        await asyncio.sleep(3 * 600)
+        cleaning.cancel()
+        return before is not None, await parts.journal.get(sequence) is not None
+
+    assert simulated(body, limit_s=30 * 24 * 3_600) == (True, False)
+
+
+def test_a_wait_that_is_over_is_not_listed_again() -> None:
+    """Whoever notes its beginning too late does not bring it back."""
+    asked = steps.StepWaiting(kind="signal", name="go")
+
+    async def body(server: SimServer, bus: Bus) -> list[int]:
+        parts = parts_of(server, bus)
+        await begun(parts)
+        state = (await parts.loader.load(NS, RUN)).state
+        begin = BeginWait(step=StepPlan(key="a", token="a"), token="a", attempt=1, asked=asked)
+        counts = []
+        await parts.waits.put(state, begin)
+        counts.append(len(await parts.waits.all(NS)))
+        await parts.waits.drop(state, OverWait("a", asked))
+        await parts.waits.put(state, begin)
+        counts.append(len(await parts.waits.all(NS)))
+        return counts
+
+    assert simulated(body) == [1, 0]
