@@ -10,6 +10,8 @@ PACKAGES := contracts/segue_contracts shared/kit/segue_shared shared/language/se
   shared/testing/segue_testing shared/worker/segue_worker $(wildcard services/*/segue_*) client/segue
 
 REPO ?= .
+SEED ?= 0
+ARGS ?=
 BRANCH ?= $(shell git -C "$(REPO)" rev-parse --abbrev-ref HEAD 2>/dev/null || echo main)
 REPORT ?= .segue/code-review.md
 
@@ -77,6 +79,10 @@ coverage: install ## run the tests; cores and contracts must be covered whole
 bench: install ## measure, beside the floor
 	@$(RUN) python -m bench
 
+.PHONY: simulate
+simulate: install ## play one seed of the simulation again (SEED=7, ARGS=--shrink), and tell its story
+	@$(RUN) python tests/simulation $(SEED) $(ARGS)
+
 .PHONY: soak
 soak: install ## the long proofs
-	@$(RUN) pytest tests/e2e -m soak -s
+	@$(RUN) pytest tests/e2e tests/simulation -m soak -s

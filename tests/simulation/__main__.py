@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from simulation.planted import BUGS
 from support.simulation_parts import Build
 from support.simulation_recipes import Scenario, scenario
-from support.simulation_shrink import shrunk
+from support.simulation_shrink import kind_of, shrunk
 from support.simulation_world import Report, simulate
 
 
@@ -20,9 +20,11 @@ def main() -> int:
     asked = _arguments().parse_args()
     build = {bug.__name__: bug for bug in BUGS}.get(asked.bug, Build)
     played = scenario(asked.seed)
-    if asked.shrink:
-        played = shrunk(played, lambda one: bool(simulate(one, build).problems))
     report = simulate(played, build)
+    kind = kind_of(report.problems)
+    if asked.shrink and kind:
+        played = shrunk(played, lambda one: kind_of(simulate(one, build).problems) == kind)
+        report = simulate(played, build)
     if asked.fingerprint:
         print(report.fingerprint)
         return 0

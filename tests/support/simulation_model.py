@@ -91,12 +91,12 @@ class _Run:
 
     def _escalates(self) -> bool:
         """Tell whether the approval is asked for that people leave open until it escalates."""
-        [asking] = [
+        asking = [
             step["key"]
             for step in self.definition["steps"]
             if "escalation" in step.get("approval", {})
         ]
-        return self.statuses[asking] == "completed"
+        return all(self.statuses[key] == "completed" for key in asking)
 
     def _blocks(self, key: str) -> bool:
         steps = {step["key"]: step for step in self.definition["steps"]}

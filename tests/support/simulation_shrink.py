@@ -1,8 +1,9 @@
 """Shrinking: what is the least that still goes wrong?"""
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from support.simulation_recipes import Definition, Scenario
 
@@ -10,6 +11,14 @@ from segue_testing.sim import FaultPlan
 
 T = TypeVar("T")
 Fails = Callable[[Scenario], bool]
+
+
+_NAMES: Final = re.compile(r"[0-9a-f]{20,}|\d+")
+
+
+def kind_of(problems: Sequence[str]) -> str:
+    """Return what kind of problem the first is, without what names its place; empty for none."""
+    return _NAMES.sub("", problems[0])[:40] if problems else ""
 
 
 def shrunk(scenario: Scenario, fails: Fails, *, tries: int = 200) -> Scenario:

@@ -52,16 +52,14 @@ class KeyValue:
         slot = await self._slot(key)
         return None if slot is None or slot.deleted else slot.entry
 
-    async def get_kept(self, key: str) -> Entry | None:
-        """Return the value of a key that is never deleted, as the bucket's leader knows it.
+    async def newest(self, key: str) -> Entry | None:
+        """Return a key's value as the bucket's leader knows it; None for none, or an empty one.
 
-        `get` may lag behind what has just been stored; this takes longer when it finds nothing.
+        `get` may lag behind what has just been stored; this takes longer.
         """
-        entry = await self.get(key)
-        if entry is not None:
-            return entry
         found = await self._journal.newest(self._subject(key))
-        return None if found is None else Entry(found.data, found.sequence)
+        # What deletes a key carries nothing.
+        return None if found is None or not found.data else Entry(found.data, found.sequence)
 
     async def create(self, key: str, value: bytes) -> int | None:
         """Set a key that has no value and return its revision; None when it has one."""

@@ -98,6 +98,22 @@ def test_a_run_that_was_let_go_is_unknown() -> None:
     simulated(body)
 
 
+def test_a_definition_that_was_just_stored_is_no_missing_one() -> None:
+    """A run that begins at once finds it; one that was never stored is missing."""
+
+    async def body(server: SimServer, _: Bus) -> tuple[str, object]:
+        definitions = parts_of(server, await sim_bus(server, "engine")).loader.definitions
+        workflow = parse(TEXT).workflow
+        assert workflow is not None
+        kept = await definitions.save(NS, workflow)
+        definitions._recent.clear()
+        found = await definitions.load(NS, kept.hash)
+        assert found is not None
+        return found.workflow.name, await definitions.load(NS, "0" * 64)
+
+    assert simulated(body, LAGGING) == ("w", None)
+
+
 def test_a_value_that_was_just_stored_is_no_missing_one() -> None:
     """Only what the journal let go is."""
 

@@ -11,7 +11,7 @@ from segue_shared.keyvalue import KeyValue
 from segue_shared.layouts import settled_up_to
 from segue_shared.payloads import Payloads
 from segue_shared.puller import Puller
-from segue_testing.sim import FaultPlan, SimProcess, SimServer, sim_bus
+from segue_testing.sim import FaultPlan, SimProcess, SimServer, run_virtual, sim_bus
 
 LAGGING = FaultPlan(stale_read=1, lag=100, lag_s=60)
 """Whoever answers a direct get knows nothing of the last minute."""
@@ -50,17 +50,18 @@ def test_the_newest_of_a_subject_is_found() -> None:
     assert simulated(body, LAGGING) == [1, 2, 0]
 
 
-def test_a_key_that_stays_is_found() -> None:
-    """What a plain read does not see yet is there all the same."""
+def test_a_key_is_found_where_it_was_set() -> None:
+    """What a plain read does not see yet is there all the same, and what was deleted is not."""
 
-    async def body(server: SimServer, _: Bus) -> tuple[object, bytes, object]:
+    async def body(server: SimServer, _: Bus) -> list[bytes | None]:
         keys = KeyValue(await sim_bus(server, "reader"), LAYOUTS)
         await keys.create("a", b"1")
-        plain, kept, none = await keys.get("a"), await keys.get_kept("a"), await keys.get_kept("b")
-        assert kept is not None
-        return plain, kept.value, none
+        found = [await keys.get("a"), await keys.newest("a"), await keys.newest("b")]
+        await keys.delete("a")
+        found.append(await keys.newest("a"))
+        return [entry.value if entry else None for entry in found]
 
-    assert simulated(body, LAGGING) == (None, b"1", None)
+    assert simulated(body, LAGGING) == [None, b"1", None, None]
 
 
 def test_what_a_replica_lacks_is_not_old() -> None:
@@ -110,6 +111,24 @@ def test_what_no_consumer_has_left_is_settled() -> None:
         return [before, handed_out, await settled_up_to(bus, shard_layout())]
 
     assert simulated(body) == [0, 0, 1]
+
+
+def test_a_consumer_that_has_nothing_to_do_holds_nothing_back() -> None:
+    """Its floor stays where it is, and what others settled is settled."""
+
+    async def main() -> int:
+        server = SimServer()
+        await server.load(topology(2))
+        bus = await sim_bus(server, "test", steady=True)
+        await bus.append(f"{RUN}.a", b"")
+        [consumer, *_] = topology(2).consumers
+        puller = Puller(bus, stream=RUNS, consumer=consumer.name, group=PIN_GROUP)
+        await puller.open()
+        [message] = await puller.next(1)
+        await bus.client.publish(message.reply, b"+ACK")
+        return await settled_up_to(bus, shard_layout())
+
+    assert run_virtual(main()) == 1
 
 
 def test_large_values_can_be_listed_and_removed() -> None:

@@ -129,7 +129,8 @@ def remember(state: RunState, decision: Decision) -> None:
         state.touched = {held.token for held in decision.held}
     state.over.clear()
     for effect in decision.effects:
-        if isinstance(effect, Dispatch | StartChild):
+        # A later attempt says nothing of the items before it.
+        if isinstance(effect, Dispatch | StartChild) and effect.attempt == 1:
             _offered(state, effect.token)
 
 

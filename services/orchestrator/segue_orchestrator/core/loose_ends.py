@@ -8,7 +8,7 @@ import msgspec
 from segue_orchestrator.core.closing import closing_of
 from segue_orchestrator.core.limits import over_budget
 from segue_orchestrator.core.plan import Plan, StepPlan, undo_token, undone_token
-from segue_orchestrator.core.state import SETTLED, RunState, StepState
+from segue_orchestrator.core.state import SETTLED, RunState, has_open_items
 
 RUN: Final = "run"
 """The place of what concerns no one step."""
@@ -69,7 +69,7 @@ def _not_begun(state: RunState, plan: Plan, ringing: set[str]) -> Iterator[Idle]
     for step in plan.steps.values():
         current = state.step(step.token)
         if current.map is not None and current.status == "running":
-            yield from _of_map(step, current)
+            yield from _of_map(state, step)
         elif current.status == "pending" and _is_ready(state, step):
             yield Idle(step.token, "all it depends on is settled, and it was not dispatched")
 
@@ -81,10 +81,9 @@ def _undoing(state: RunState) -> Iterator[Idle]:
         yield Idle(RUN, "every step is settled, and the run has not ended")
 
 
-def _of_map(step: StepPlan, current: StepState) -> Iterator[Idle]:
-    repeated = current.map
-    if repeated is not None and repeated.settled == repeated.next:
-        yield Idle(step.token, "all its items are settled, and no further one was dispatched")
+def _of_map(state: RunState, step: StepPlan) -> Iterator[Idle]:
+    if not has_open_items(state, step.token):
+        yield Idle(step.token, "none of its items is under way, and no further one was dispatched")
 
 
 def _is_ready(state: RunState, step: StepPlan) -> bool:

@@ -38,6 +38,7 @@ from segue_orchestrator.core.state import (
     StepState,
     Vote,
     WaitState,
+    has_open_items,
 )
 
 SHOWN_PROBLEMS = 5
@@ -251,9 +252,13 @@ class Progress:
         return OpenMap(step=step, items=list(items))
 
     def _advance_map(self, step: StepPlan, attempt: int, repeated: MapState) -> list[Effect]:
-        begun = repeated.open
         if repeated.failed or repeated.settled == repeated.count:
-            return [self._close_map(step, attempt, repeated)] if repeated.settled == begun else []
+            # Not all that have begun come one after the other: one between may never have been
+            # dispatched, where its owner died, and now it never will be.
+            is_seen = repeated.next >= repeated.offered
+            is_over = is_seen and not has_open_items(self._state, step.token)
+            return [self._close_map(step, attempt, repeated)] if is_over else []
+        begun = repeated.open
         limit = step.map.limit if step.map and step.map.limit else repeated.count
         room = min(limit - (begun - repeated.settled), MAP_CHUNK)
         last = min(repeated.count, begun + max(room, 0))

@@ -257,4 +257,14 @@ class RunState:
         return self.started.inputs
 
 
+def has_open_items(state: RunState, token: str) -> bool:
+    """Tell whether an item of a repeated step is under way."""
+    prefix = f"{token}~"
+    return any(
+        one.startswith(prefix)
+        for tokens in (state.in_flight, state.retrying, state.held)
+        for one in tokens
+    )
+
+
 _PENDING: Final = StepState()

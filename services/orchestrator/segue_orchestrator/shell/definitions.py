@@ -59,7 +59,7 @@ class Definitions:
             self._recent.move_to_end(key)
             return known
         # It is stored before a run of it begins: whoever asks at once must not miss it.
-        entry = await self._store.get_kept(key)
+        entry = await self._store.get(key) or await self._store.newest(key)
         return None if entry is None else self._keep(key, digest, load_canonical(entry.value))
 
     def _keep(self, key: str, digest: str, workflow: Workflow) -> Definition:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from msgspec import UnsetType
 
 from segue_contracts.v1 import subjects
-from segue_orchestrator.core.entries import JournalEvent, read
+from segue_orchestrator.core.entries import JournalEvent, read, started_of
 from segue_orchestrator.core.evolve import begin, evolve, take_over, touch_all
 from segue_orchestrator.core.inputs import bind_inputs
 from segue_orchestrator.core.plan import Plan
@@ -116,10 +116,7 @@ class Loader:
             UnknownRunError: Neither holds a start of it.
             UnstartableError: Its definition or its inputs are not stored.
         """
-        state = await self.snapshots.load(namespace, run)
-        if state is not None and 0 < at_most < state.last_seq:
-            state = None
-        events = await self._events(namespace, run, state, at_least)
+        state, events = await self._read(namespace, run, at_least, at_most)
         if state is not None:
             live = await self._live(state)
         elif events:
@@ -132,6 +129,24 @@ class Loader:
         live.fresh = True
         touch_all(live.state, live.plan)
         return live
+
+    async def _read(
+        self, namespace: str, run: str, at_least: int, at_most: int
+    ) -> tuple[RunState | None, list[JournalEvent]]:
+        """Return a run's snapshot and the events after it, of which none was let go meanwhile."""
+        state = await self._snapshot(namespace, run, at_most)
+        while True:
+            events = await self._events(namespace, run, state, at_least)
+            if state is None and events and started_of(events[0]) is not None:
+                return state, events
+            newer = await self._snapshot(namespace, run, at_most)
+            if newer is None or (state is not None and newer.last_seq == state.last_seq):
+                return state, events
+            state = newer
+
+    async def _snapshot(self, namespace: str, run: str, at_most: int) -> RunState | None:
+        state = await self.snapshots.load(namespace, run)
+        return None if state is not None and 0 < at_most < state.last_seq else state
 
     async def _events(
         self, namespace: str, run: str, state: RunState | None, at_least: int

@@ -21,8 +21,11 @@ class Snapshots:
         self._outputs = outputs
 
     async def load(self, namespace: str, run: str) -> RunState | None:
-        """Return a run's snapshot; None when it has none, or one of a form not known here."""
-        entry = await self._store.get(f"{namespace}.{run}")
+        """Return a run's snapshot; None when it has none, or one of a form not known here.
+
+        It is the newest one: what comes before it may be gone from the journal.
+        """
+        entry = await self._store.newest(f"{namespace}.{run}")
         if entry is None:
             return None
         content = await self._payloads.unwrap(msgspec.json.decode(entry.value, type=Value))
@@ -30,7 +33,7 @@ class Snapshots:
 
     async def holds(self, namespace: str, run: str) -> bool:
         """Tell whether a run has a snapshot."""
-        return await self._store.get(f"{namespace}.{run}") is not None
+        return await self._store.newest(f"{namespace}.{run}") is not None
 
     async def save(self, state: RunState) -> None:
         """Keep a state from which the run can go on without its older events.
@@ -53,7 +56,7 @@ class Snapshots:
 
     async def own_references(self, namespace: str, run: str) -> set[str]:
         """Return the hash of the payload that a snapshot itself is; none for a small one."""
-        entry = await self._store.get(f"{namespace}.{run}")
+        entry = await self._store.newest(f"{namespace}.{run}")
         if entry is None:
             return set()
         value = msgspec.json.decode(entry.value, type=Value)
