@@ -38,7 +38,7 @@ test: install ## run the tests
 	@$(RUN) pytest
 
 .PHONY: check
-check: install format-check lint types imports contracts-check deploy-check coverage ## everything that CI runs
+check: install format-check lint types imports contracts-check deploy-check simulation coverage ## everything that CI runs
 
 .PHONY: format
 format: install ## format the code
@@ -72,8 +72,12 @@ deploy-check: install ## check the Dockerfile and the compose file, as far as th
 	@$(RUN) check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 
 .PHONY: coverage
-coverage: install ## run the tests; cores and contracts must be covered whole
-	@$(RUN) pytest --cov --cov-report=term
+coverage: install ## run the tests but the simulation; cores and contracts must be covered whole
+	@$(RUN) pytest --cov --cov-report=term --ignore tests/simulation
+
+.PHONY: simulation
+simulation: install ## play the simulation's seeds, and its planted mistakes
+	@$(RUN) pytest tests/simulation --numprocesses auto --quiet
 
 .PHONY: bench
 bench: install ## measure, beside the floor

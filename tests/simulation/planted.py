@@ -12,9 +12,10 @@ from support.simulation_parts import Build
 
 from segue_orchestrator.core.entries import read
 from segue_orchestrator.core.state import RunState
-from segue_orchestrator.shell.engine import Engine, Work
+from segue_orchestrator.shell.engine import Engine
 from segue_orchestrator.shell.live import Cache, Live, Loader
 from segue_orchestrator.shell.snapshots import Snapshots
+from segue_orchestrator.shell.work import Work
 from segue_shared.delivery import Delivery, nak
 from segue_shared.pinned import PinnedConsumer
 from segue_shared.storing import StreamPublisher

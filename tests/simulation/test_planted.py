@@ -8,8 +8,6 @@ from support.simulation_parts import Build
 from support.simulation_recipes import scenario
 from support.simulation_world import simulate
 
-pytestmark = pytest.mark.soak  # until all 500 seeds fit into the time of a check
-
 SEEDS: Final = 500
 
 CAUGHT: Final[dict[str, int]] = {
@@ -20,8 +18,8 @@ CAUGHT: Final[dict[str, int]] = {
     "OwnPublishFolded": 0,
     "StaleCache": 3,
     "FailedBatchGivenBack": 30,
-    "PurgedUnkept": 51,
-    "GapsUnnoticed": 50,
+    "PurgedUnkept": 13,
+    "GapsUnnoticed": 91,
     "PartOfTheState": 2,
     "EndsIgnored": 1,
     "StaleFold": 18,

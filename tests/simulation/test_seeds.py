@@ -18,8 +18,6 @@ from support.simulation_world import Report, simulate
 
 from segue_testing.sim import FaultPlan
 
-pytestmark = pytest.mark.soak  # until all 500 seeds fit into the time of a check
-
 SEEDS: Final = 500
 _CHUNK: Final = 25
 _SOAKED: Final = int(os.environ.get("SEGUE_SIM_SEEDS", "20000"))

@@ -17,7 +17,7 @@ from segue_contracts.v1.topology import PIN_TIMEOUT_S, RUNS, topology
 from segue_shared.bootstrap import apply
 from segue_shared.bus import Bus
 from segue_shared.errors import SegueError
-from segue_testing.server import free_port
+from segue_testing.cluster import cluster_configs
 
 ORCHESTRATORS: Final = 2
 WORKERS: Final = 2
@@ -145,15 +145,9 @@ def single(folder: Path, *, limits: str = "", extra: str = "", store: Path | Non
 
 def cluster(folder: Path, *, size: int = 3) -> list[Server]:
     """Return the servers of a cluster."""
-    ports = [free_port() for _ in range(size)]
-    routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports)
     return [
-        Server(
-            f"nats-{i}",
-            folder=folder,
-            extra=f'cluster {{ name: faults, listen: "127.0.0.1:{port}", routes: [{routes}] }}',
-        )
-        for i, port in enumerate(ports)
+        Server(f"nats-{i}", folder=folder, extra=extra)
+        for i, extra in enumerate(cluster_configs(size))
     ]
 
 

@@ -169,13 +169,19 @@ class Bus:
             subscription = await self.client.subscribe(
                 subject, queue=queue, cb=guarded, pending_msgs_limit=-1, pending_bytes_limit=-1
             )
-            await self._settle()
+            await self.settle()
         except nats.errors.Error as error:
             raise translated(error, subject) from error
         return subscription
 
-    async def _settle(self) -> None:
-        """Return once the broker has done what was asked of it; what it forgot is asked anew."""
+    async def settle(self) -> None:
+        """Return once the broker has done what was asked of it; what it forgot is asked anew.
+
+        While the broker is away this waits for it.
+
+        Raises:
+            BusUnavailableError: The bus is closed.
+        """
         while True:
             await self.wait_connected()
             try:

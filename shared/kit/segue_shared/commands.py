@@ -1,23 +1,25 @@
 """Commands: how does a service answer what it is asked?
 
-A FastStream broker holds one plain subscription per command, in the service's queue group, on a
-connection of its own. Each call runs as a task; each command has a bound of its own, above which a
-call is refused at once, so that no queue grows and one slow command never silences another.
+One subscription per command, in the service's queue group, on the service's one connection. Each
+call runs as a task; each command has a bound of its own, above which a call is refused at once, so
+that no queue grows and one slow command never silences another.
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
+from functools import partial
+from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 import msgspec
 import nats.errors
 import structlog
-from faststream.nats import NatsBroker, NatsMessage
-from faststream.nats.security import NatsNKey
-from faststream.nats.subscriber.usecases import CoreSubscriber
 from msgspec import Raw
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from structlog.contextvars import bind_contextvars, reset_contextvars
 
 from segue_contracts.envelope import encode
 from segue_contracts.reply import Refused, Reply
@@ -25,15 +27,15 @@ from segue_shared import refusals, wire
 from segue_shared.alive import SIGN, period_of
 from segue_shared.errors import SegueError
 from segue_shared.masking import masked
-from segue_shared.replies import violated_subject
 from segue_shared.runtime import Runtime
+from segue_shared.series import Handling
 from segue_shared.tracing import TraceContext, extract, fail, span
 
 CONCURRENCY: Final = 256
 """Calls of one command that run at once, unless it says otherwise."""
 
 _CONTENT_TYPE: Final = {"content-type": "application/json"}
-_PENDING_BYTES: Final = 32 * 1024 * 1024
+_NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 _log = structlog.get_logger()
 
@@ -88,11 +90,10 @@ class CommandServer:
     def __init__(self, runtime: Runtime, *, concurrency: int = CONCURRENCY) -> None:
         self._runtime = runtime
         self._concurrency = concurrency
-        self._service = runtime.metrics.service
-        self._stopping = False
+        self._endpoints: list[Endpoint] = []
+        self._subscriptions: list[Subscription] = []
         self._calls: set[asyncio.Task[None]] = set()
-        self._broker = self._make_broker()
-        self._subscribers: list[CoreSubscriber] = []
+        self._answers = False
         runtime.health.add("commands", self._check)
 
     @property
@@ -118,151 +119,97 @@ class CommandServer:
             runtime=self._runtime,
             concurrency=concurrency or self._concurrency,
         )
-
-        async def receive(message: NatsMessage) -> None:
-            self._accept(endpoint, message)
-
-        subscriber = self._broker.subscriber(
-            subject,
-            queue=self._service,
-            decoder=_undecoded,
-            no_reply=True,
-            inbox_prefix=self._runtime.settings.inbox_prefix.encode() or b"_INBOX",
-            title=endpoint.name,
-        )
-        subscriber(receive)
-        self._subscribers.append(subscriber)
+        self._endpoints.append(endpoint)
 
     async def start(self) -> None:
-        """Connect, and return once the broker sends calls here."""
-        await self._broker.start()
-        try:
-            await wire.settle(self._broker.connection)
-        except nats.errors.Error as error:
-            _log.warning("commands_bus_error", error=_told(error))
+        """Return once the broker sends calls here; wait for it while it is away.
+
+        Raises:
+            BusUnavailableError: The bus is closed.
+        """
+        client, group = self._runtime.bus.client, self._runtime.metrics.service
+        for endpoint in self._endpoints:
+            take = partial(self._accept, endpoint)
+            try:
+                subscription = await wire.listen(client, endpoint.subject, take, queue=group)
+            except nats.errors.Error as error:
+                raise wire.translated(error, endpoint.subject) from error
+            self._subscriptions.append(subscription)
+        await self._runtime.bus.settle()
+        self._answers = True
 
     async def stop(self) -> None:
-        """Leave the queue group, answer what has arrived within `drain_s`, and disconnect."""
-        self._stopping = True
-        if not self._broker.running:
-            return
-        if self._broker.connection.is_connected:
-            await self._leave()
+        """Leave the queue group, and answer what has arrived, within `drain_s` in all."""
+        self._answers = False
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self._runtime.settings.drain_s
+        await self._leave()
         if self._calls:
-            await asyncio.wait(tuple(self._calls), timeout=self._runtime.settings.drain_s)
+            await asyncio.wait(tuple(self._calls), timeout=max(deadline - clock(), 0))
         left = tuple(self._calls)
         for call in left:
             call.cancel()
         if left:
             await asyncio.wait(left)
-        await self._disconnect()
 
     async def _leave(self) -> None:
         """Unsubscribe so that others are asked instead, and take in what was sent to us already."""
-        left = [(subscriber, subscriber.subscription) for subscriber in self._subscribers]
-        for subscriber, _ in left:
-            subscriber.subscription = None
+        left, self._subscriptions = self._subscriptions, []
+        if not self._runtime.bus.connected:
+            wire.forget(left)
+            return
         try:
             async with asyncio.timeout(self._runtime.settings.drain_s):
-                await asyncio.gather(*(wire.end(sub) for _, sub in left if sub is not None))
+                await wire.end(left)
         except (nats.errors.Error, TimeoutError) as error:
             _log.warning("commands_not_drained", reason=_told(error))
 
-    async def _disconnect(self) -> None:
-        connection = self._broker.connection
-        try:
-            await self._broker.stop()
-        except (nats.errors.Error, TimeoutError) as error:
-            _log.warning("commands_not_drained", reason=_told(error))
-            await connection.close()
-
-    def _accept(self, endpoint: "Endpoint", message: NatsMessage) -> None:
+    def _accept(self, endpoint: "Endpoint", message: Msg) -> None:
         call = asyncio.create_task(self._answer(endpoint, message))
         self._calls.add(call)
         call.add_done_callback(self._calls.discard)
 
-    async def _answer(self, endpoint: "Endpoint", message: NatsMessage) -> None:
-        raw = message.raw_message
-        headers = raw.headers or {}
+    async def _answer(self, endpoint: "Endpoint", message: Msg) -> None:
+        to, headers = message.reply, message.headers or _NO_HEADERS
+        period_s = period_of(headers) if to and headers else 0
+        signs = asyncio.create_task(self._give_signs(to, period_s)) if period_s else None
         try:
-            async with self._signs_of_life(raw.reply, period_of(headers)):
-                reply = await endpoint.answer(raw.subject, raw.data, headers)
+            reply = await endpoint.answer(message.subject, message.data, headers)
         except asyncio.CancelledError:
-            await self._send(endpoint, raw.reply, _refused(refusals.stopping(endpoint.name)))
+            await self._send(endpoint, to, _refused(refusals.stopping(endpoint.name)))
             raise
-        await self._send(endpoint, raw.reply, reply)
-
-    @contextlib.asynccontextmanager
-    async def _signs_of_life(self, to: str, period_s: float) -> AsyncIterator[None]:
-        """Tell a caller that asked for it that its call is being worked on, while it is."""
-        if not (to and period_s):
-            yield
-            return
-        signs = asyncio.create_task(self._give_signs(to, period_s))
-        try:
-            yield
         finally:
-            signs.cancel()
+            if signs is not None:
+                signs.cancel()
+        await self._send(endpoint, to, reply)
 
     async def _give_signs(self, to: str, period_s: float) -> None:
+        """Tell a caller that asked for it that its call is being worked on, while it is."""
         while True:
             with contextlib.suppress(nats.errors.Error):
-                await self._broker.publish(b"", to, headers=SIGN)
+                await self._runtime.bus.client.publish(to, headers=SIGN)
             await asyncio.sleep(period_s)
 
     async def _send(self, endpoint: "Endpoint", to: str, reply: bytes) -> None:
         """Send a reply to who waits for it, if anybody does."""
         if not to:
             return
-        limit = self._broker.connection.max_payload
+        client = self._runtime.bus.client
+        limit = client.max_payload
         if len(reply) > limit:
             reply = _refused(refusals.too_large(endpoint.name, len(reply), limit))
         try:
-            await self._broker.publish(reply, to, headers=_CONTENT_TYPE)
+            await client.publish(to, reply, headers=_CONTENT_TYPE)
         except nats.errors.Error as error:
             _log.warning("reply_lost", command=endpoint.name, reason=_told(error))
-            self._runtime.metrics.published(endpoint.subject, "failed")
+            endpoint.series.count("failed")
         else:
-            self._runtime.metrics.published(endpoint.subject, "sent")
-
-    def _make_broker(self) -> NatsBroker:
-        """Return a broker by our preset: for ever connected, silent, declaring nothing."""
-        settings = self._runtime.settings
-        seed = settings.nkey_seed_file
-        return NatsBroker(
-            settings.nats_url.split(","),
-            name=f"{self._service} {settings.instance} commands",
-            security=NatsNKey.from_file(seed) if seed else None,
-            max_reconnect_attempts=-1,
-            reconnect_time_wait=1,
-            ping_interval=10,
-            pending_size=_PENDING_BYTES,
-            inbox_prefix=settings.inbox_prefix or "_INBOX",
-            error_cb=self._on_error,
-            disconnected_cb=self._on_disconnected,
-            reconnected_cb=_on_reconnected,
-            graceful_timeout=settings.drain_s,
-            id_generator=self._runtime.ids.unique,
-            apply_types=False,
-            logger=None,
-        )
-
-    async def _on_error(self, error: Exception) -> None:
-        denied = violated_subject(error)
-        if denied is None:
-            _log.warning("commands_bus_error", error=_told(error))
-            return
-        self._runtime.metrics.violation()
-        _log.error("permission_violation", subject=denied)
-
-    async def _on_disconnected(self) -> None:
-        if not self._stopping:
-            _log.warning("commands_disconnected")
+            endpoint.series.count("sent")
 
     def _check(self) -> str | None:
-        if not self._broker.running:
+        if not self._answers:
             return "commands are not answered yet"
-        return None if self._broker.connection.is_connected else "the broker is not reachable"
+        return None if self._runtime.bus.connected else "the broker is not reachable"
 
 
 class Endpoint:
@@ -281,6 +228,8 @@ class Endpoint:
         """How the command is called in messages to people."""
         self.subject: Final = subject
         """Where it is asked."""
+        self.series: Final = runtime.metrics.series(subject)
+        """How its calls and replies are counted."""
         self._attributes = {
             "rpc.system": "nats",
             "rpc.service": command.service,
@@ -292,6 +241,8 @@ class Endpoint:
         self._runtime = runtime
         self._concurrency = concurrency
         self._running = 0
+        tokens = subject.split(".")
+        self._namespace_at = tokens.index("*") if "*" in tokens else None
 
     async def answer(self, subject: str, data: bytes, headers: Mapping[str, str]) -> bytes:
         """Return the reply to a request; every failure is a typed refusal."""
@@ -299,7 +250,7 @@ class Endpoint:
             return _refused(refusals.overloaded(self.name, self._concurrency))
         self._running += 1
         try:
-            with self._runtime.metrics.message(subject):
+            with Handling(self.series):
                 return await self._reply(subject, data, headers)
         finally:
             self._running -= 1
@@ -309,11 +260,12 @@ class Endpoint:
             request = self._decoder.decode(data or b"{}")
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             return _refused(refusals.undecodable(self.name, error))
-        with (
-            self._span(headers) as trace,
-            structlog.contextvars.bound_contextvars(command=self.name, trace_id=trace.trace_id),
-        ):
-            return await self._handle(request, self._context(subject, headers, trace))
+        with self._span(headers) as trace:
+            bound = bind_contextvars(command=self.name, trace_id=trace.trace_id)
+            try:
+                return await self._handle(request, self._context(subject, headers, trace))
+            finally:
+                reset_contextvars(**bound)
 
     def _span(self, headers: Mapping[str, str]) -> AbstractContextManager[TraceContext]:
         """Return the span in which a call is answered, a child of the caller's."""
@@ -348,32 +300,18 @@ class Endpoint:
         return _refused(refused)
 
     def _context(self, subject: str, headers: Mapping[str, str], trace: TraceContext) -> Context:
+        at = self._namespace_at
         return Context(
             subject=subject,
-            namespace=_namespace(self.subject, subject) or self._runtime.settings.namespace,
+            namespace=self._runtime.settings.namespace if at is None else subject.split(".")[at],
             headers=headers,
             trace=trace,
         )
-
-
-def _namespace(pattern: str, subject: str) -> str:
-    """Return the token of a subject where its pattern has the first `*`; empty for none."""
-    pairs = zip(pattern.split("."), subject.split("."), strict=False)
-    return next((token for place, token in pairs if place == "*"), "")
 
 
 def _refused(refused: Refused) -> bytes:
     return encode(Reply(refused=refused))
 
 
-async def _undecoded(message: NatsMessage) -> NatsMessage:
-    """Hand the message itself to the handler: bodies are decoded by msgspec, once."""
-    return message
-
-
 def _told(error: Exception) -> str:
     return masked(str(error) or type(error).__name__)
-
-
-async def _on_reconnected() -> None:
-    _log.info("commands_reconnected")

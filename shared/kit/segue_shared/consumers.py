@@ -15,8 +15,11 @@ _log = structlog.get_logger()
 
 _NANO: Final = 1_000_000_000
 _NOT_FOUND: Final = 404
-_PASSING: Final = frozenset({10004, 10008, 10009, 10023, 10028, 10041, 10047})
-"""JetStream's errors of a broker without a leader, or without room, for a while."""
+_PASSING: Final = frozenset({10004, 10008, 10009, 10023, 10028, 10041, 10047, 10104})
+"""JetStream's errors of a broker without a leader, or without room or a sound disk, for a while."""
+_CONSUMER_REFUSED: Final = 10012
+_NO_STORE: Final = "error creating store for consumer"
+"""What the same code says of a disk, beside settings that can never be changed."""
 _START: Final = ("deliver_policy", "opt_start_seq")
 """Where a consumer starts; it cannot be changed later."""
 
@@ -45,8 +48,15 @@ def raise_refusal(answer: Config, what: str) -> None:
     """
     if "error" in answer:
         error = answer["error"]
-        kind = BusUnavailableError if error.get("err_code") in _PASSING else PermanentError
+        kind = BusUnavailableError if _passes(error) else PermanentError
         raise kind(f"{what}: {error.get('description')} ({error.get('err_code')})")
+
+
+def _passes(error: Config) -> bool:
+    code = error.get("err_code")
+    if code == _CONSUMER_REFUSED:
+        return error.get("description") == _NO_STORE
+    return code in _PASSING
 
 
 def covers(found: Config, wanted: Config) -> bool:

@@ -205,6 +205,16 @@ class Journal:
         if error is not None:
             raise PermanentError(f"stream {self._stream}: {error.get('description')}")
 
+    async def remove(self, sequence: int) -> None:
+        """Remove one message; one that is gone already is gone.
+
+        Raises:
+            TransientError: The broker does not answer.
+        """
+        subject = f"$JS.API.STREAM.MSG.DELETE.{self._stream}"
+        # Nothing in a journal is so secret that its place on the disk has to be overwritten.
+        await self._bus.request(subject, _json({"seq": sequence, "no_erase": True}))
+
     async def time_ms(self) -> int:
         """Return what time it is for whoever keeps the stream, Unix milliseconds."""
         return parse_time_ms((await self._info()).ts)

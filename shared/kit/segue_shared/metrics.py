@@ -12,7 +12,7 @@ from prometheus_client.exposition import choose_encoder
 
 from segue_shared.delivery import Delivery
 from segue_shared.observer import PublishResult
-from segue_shared.series import AllSeries, BatchHandling, Handling
+from segue_shared.series import AllSeries, BatchHandling, Handling, Series
 
 
 def no_template(_subject: str) -> str:
@@ -62,8 +62,11 @@ class Metrics:
 
     def published(self, subject: str, result: PublishResult) -> None:
         """Count a publish and what became of it."""
-        counts = self._series.of(subject).published
-        counts[result] = counts.get(result, 0) + 1
+        self._series.of(subject).count(result)
+
+    def series(self, subject: str) -> Series:
+        """Return how messages of a subject's kind are counted, for who handles only that kind."""
+        return self._series.of(subject)
 
     def dead_letter(self, reason: str) -> None:
         """Count a message that nobody could handle."""

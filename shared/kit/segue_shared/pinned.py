@@ -8,6 +8,11 @@ owner drops what it knows, acknowledges nothing, and has the consumer reset firs
 For the same reason nothing may follow a delivery that was lost on its way, as when the connection
 breaks: the broker counts deliveries, and a gap has the consumer reset, too.
 
+A reset begins the count anew. An acknowledgement from before it, of an owner that slept or one that
+was still on its way, raises the floor in the old count; the broker is deaf then to acknowledgements
+of the new count until that has got as far. So an owner looks now and then whether the floor is
+ahead of what was delivered, and has the consumer reset again.
+
 Batches are decided on one after the other, while what earlier ones imply is still being stored. A
 batch is acknowledged only once it and all before it are stored, and one that fails takes all after
 it along.
@@ -33,6 +38,7 @@ _log = structlog.get_logger()
 _PIN_HEADER: Final = "Nats-Pin-Id"
 _BATCH: Final = 256
 _RETRY_S: Final = (0.05, 0.2, 1.0, 5.0)
+_LOOK_PATIENCE_S: Final = 1.0
 
 OnBatch = Callable[[list[Delivery]], Awaitable[Awaitable[None]]]
 """Decides on deliveries in order, and returns what ends once all that they imply is stored.
@@ -51,6 +57,20 @@ class _Answer(msgspec.Struct, frozen=True):
     error: _Problem | None = None
 
 
+class _Place(msgspec.Struct, frozen=True):
+    consumer_seq: int = 0
+
+
+class _Info(msgspec.Struct, frozen=True):
+    delivered: _Place = _Place()
+    ack_floor: _Place = _Place()
+
+    @property
+    def is_deaf(self) -> bool:
+        """Whether the floor is that of a count from before a reset."""
+        return self.ack_floor.consumer_seq > self.delivered.consumer_seq
+
+
 class PinnedConsumer:
     """One owner's loop over a pinned consumer with `ack_policy: all`.
 
@@ -63,6 +83,7 @@ class PinnedConsumer:
         on_batch: Handles what comes.
         on_takeover: Drops what is known, since everything unsettled comes again.
         pipeline: How many batches may be stored at once.
+        look_s: How often to look whether the broker hears what is settled, seconds.
     """
 
     def __init__(  # noqa: PLR0913 - a consumer is named by three words
@@ -76,6 +97,7 @@ class PinnedConsumer:
         on_batch: OnBatch,
         on_takeover: Callable[[], None],
         pipeline: int = 8,
+        look_s: float = 5.0,
     ) -> None:
         self._bus = bus
         self._name = f"{stream}.{consumer}"
@@ -88,6 +110,10 @@ class PinnedConsumer:
         self._number = 0
         self._failures = 0
         self._failed_resets = 0
+        self._look_s = look_s
+        self._looked = clock.monotonic()
+        self._settled = False
+        """Whether anything was acknowledged since the last look."""
 
     @property
     def silent(self) -> int:
@@ -117,6 +143,7 @@ class PinnedConsumer:
 
     async def _turn(self) -> None:
         await self._acknowledge()
+        await self._look()
         if self._pipeline.failed:
             await self._start_over()
         elif self._pipeline.full:
@@ -130,6 +157,26 @@ class PinnedConsumer:
         if last is not None and self._puller.pin:
             self._failures = 0
             await ack(self._bus.client, last)
+            self._settled = True
+
+    async def _look(self) -> None:
+        """Have the consumer reset again if it is deaf to what is settled."""
+        now = self._clock.monotonic()
+        if not (self._settled and self._puller.pin and now - self._looked >= self._look_s):
+            return
+        self._looked, self._settled = now, False
+        if await self._is_deaf():
+            _log.warning("floor_ahead", consumer=self._name)
+            await self._take_over(self._puller.pin)
+
+    async def _is_deaf(self) -> bool:
+        subject = f"$JS.API.CONSUMER.INFO.{self._name}"
+        try:
+            answer = await self._bus.request(subject, b"", timeout_s=_LOOK_PATIENCE_S)
+        except SegueError as error:
+            _log.info("floor_unseen", consumer=self._name, reason=str(error))
+            return False
+        return msgspec.json.decode(answer, type=_Info).is_deaf
 
     async def _take(self, messages: list[Msg]) -> None:
         pin = _pin_of(messages)

@@ -38,6 +38,10 @@ class Series:
         self.spread = [0] * len(_LABELS)
         self.published: dict[PublishResult, int] = {}
 
+    def count(self, result: PublishResult) -> None:
+        """Count a publish and what became of it."""
+        self.published[result] = self.published.get(result, 0) + 1
+
 
 class Handling:
     """A message that is being handled for the length of a block."""

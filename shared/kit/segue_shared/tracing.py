@@ -61,7 +61,9 @@ def parse(header: str) -> TraceContext | None:
 
 def extract(headers: Mapping[str, str] | None) -> TraceContext | None:
     """Return the trace context that a message's headers carry, whatever case they are in."""
-    found = (value for key, value in (headers or {}).items() if key.lower() == HEADER)
+    if not headers:
+        return None
+    found = (value for key, value in headers.items() if key.lower() == HEADER)
     return parse(next(found, ""))
 
 
@@ -112,7 +114,6 @@ def child(parent: TraceContext | None, ids: Ids) -> TraceContext:
     return TraceContext(parent.trace_id, span_id, parent.sampled)
 
 
-@contextmanager
 def span(
     name: str,
     *,
@@ -121,7 +122,7 @@ def span(
     serves: bool = False,
     attributes: Attributes | None = None,
     tracer: Tracer | None = None,
-) -> Iterator[TraceContext]:
+) -> AbstractContextManager[TraceContext]:
     """Run a block as a span, the current one meanwhile, and hand out the context to send along.
 
     Args:
@@ -132,13 +133,26 @@ def span(
         attributes: Facts about it; never payloads.
         tracer: Who records it; OpenTelemetry's own by default.
     """
-    with _recorded(name, parent, serves, attributes, tracer or _configured()) as recorded:
-        context = recorded or child(parent, ids)
-        before = _current.set(context)
-        try:
-            yield context
-        finally:
-            _current.reset(before)
+    recorder = tracer or _configured()
+    if recorder is None:
+        return _Current(child(parent, ids))
+    return _recorded(name, parent, ids, serves=serves, attributes=attributes, tracer=recorder)
+
+
+class _Current:
+    """A block during which a span is the current one."""
+
+    __slots__ = ("_before", "_context")
+
+    def __init__(self, context: TraceContext) -> None:
+        self._context = context
+
+    def __enter__(self) -> TraceContext:
+        self._before = _current.set(self._context)
+        return self._context
+
+    def __exit__(self, *_error: object) -> None:
+        _current.reset(self._before)
 
 
 def fail(reason: str) -> None:
@@ -163,21 +177,21 @@ def _configured() -> Tracer | None:
 def _recorded(
     name: str,
     parent: TraceContext | None,
-    serves: bool,  # noqa: FBT001 - passed on from `span`
+    ids: Ids,
+    *,
+    serves: bool,
     attributes: Attributes | None,
-    tracer: Tracer | None,
-) -> Iterator[TraceContext | None]:
-    """Have a span recorded; None when nobody does."""
-    if tracer is None:
-        yield None
-        return
+    tracer: Tracer,
+) -> Iterator[TraceContext]:
+    """Run a block as a span that a tracer begins."""
     kind = _otel.SpanKind.SERVER if serves else _otel.SpanKind.INTERNAL
     above = None if parent is None else _otel.set_span_in_context(_foreign(parent))
     with tracer.start_as_current_span(name, above, kind=kind, attributes=attributes) as running:
         made = running.get_span_context()
         # What records nothing passes the parent on; what is not sampled has a span all the same.
         is_new = made.is_valid and (parent is None or made.span_id != int(parent.span_id, 16))
-        yield _own(made) if is_new else None
+        with _Current(_own(made) if is_new else child(parent, ids)) as context:
+            yield context
 
 
 def _foreign(parent: TraceContext) -> Any:

@@ -90,4 +90,8 @@ class BinaryBroker:
         process, self._process = self._process, None
         if process is not None:
             process.send_signal(how)
-            process.wait(timeout=START_S)
+            try:
+                process.wait(timeout=START_S)
+            except subprocess.TimeoutExpired:  # a large store takes long to be put in order
+                process.kill()
+                process.wait(timeout=START_S)

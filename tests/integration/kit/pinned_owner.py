@@ -57,6 +57,7 @@ class Owner:
             on_batch=self._on_batch,
             on_takeover=self._on_takeover,
             pipeline=pipeline,
+            look_s=0.05,
         )
 
     async def run(self) -> None:

@@ -5,11 +5,13 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from opentelemetry import trace
 
 from segue_contracts.envelope import Message
+from segue_contracts.v1 import subjects
 from segue_shared.bus import Bus
 from segue_shared.clock import SystemClock
 from segue_shared.commands import CommandServer, Context
@@ -63,27 +65,21 @@ QUICK, SLOW, TRACED = Verb("quick"), Verb("slow"), Verb("traced")
 class Greeter:
     """A service with a quick and a slow command."""
 
-    url: str
+    bus: Bus
+    metrics: Metrics
     name: str = "greeter-1"
     drain_s: float = 5.0
-    inbox_prefix: str = ""
     tracer: Tracer | None = None
     entered: int = 0
     leave: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        self.settings = ServiceSettings(
-            nats_url=self.url,
-            instance=self.name,
-            drain_s=self.drain_s,
-            inbox_prefix=self.inbox_prefix,
-        )
         self.runtime = Runtime(
-            settings=self.settings,
-            bus=Bus(),
+            settings=ServiceSettings(instance=self.name, drain_s=self.drain_s),
+            bus=self.bus,
             clock=SystemClock(),
             ids=SystemIds(),
-            metrics=Metrics("greeter"),
+            metrics=self.metrics,
             health=Health(),
             tracer=self.tracer,
         )
@@ -91,8 +87,23 @@ class Greeter:
         self.server.add(QUICK, QUICK.everywhere, self.quick)
         self.server.add(SLOW, SLOW.everywhere, self.slow)
 
+    @classmethod
+    async def at(cls, url: str, *, inbox_prefix: str = "", **options: Any) -> "Greeter":
+        """Return one on a connection of its own, as a process has it."""
+        metrics = Metrics("greeter", template=subjects.template)
+        bus = await Bus.connect(
+            url, name="greeter", inbox_prefix=inbox_prefix, max_wait_s=10, observer=metrics
+        )
+        return cls(bus, metrics, **options)
+
+    async def stop(self) -> None:
+        """Stop as a process does."""
+        await self.server.stop()
+        await self.bus.drain()
+
     async def quick(self, request: Greet, context: Context) -> Greeting:
         """Answer at once."""
+        self.entered += 1
         return Greeting(text=context.namespace + "x" * request.size, who=self.name)
 
     async def slow(self, request: Greet, context: Context) -> Greeting:
@@ -105,11 +116,11 @@ class Greeter:
 @pytest.fixture
 async def greeter(broker: Broker) -> AsyncIterator[Greeter]:
     """A running service."""
-    running = Greeter(broker.url)
+    running = await Greeter.at(broker.url)
     await running.server.start()
     yield running
     running.leave.set()
-    await running.server.stop()
+    await running.stop()
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -148,10 +159,22 @@ async def test_commands_are_answered_while_a_thousand_calls_wait(
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
 
     assert greeting.text == "acme"
-    assert greeter.entered == 256
+    assert greeter.entered == 256 + 1
     assert sum(isinstance(outcome, Greeting) for outcome in outcomes) == 256
     refusals = [outcome.refused for outcome in outcomes if isinstance(outcome, RefusedError)]
     assert {(refused.code, refused.retryable) for refused in refusals} == {("unavailable", True)}
+
+
+async def test_calls_and_replies_are_counted_by_the_kind_of_their_subject(
+    greeter: Greeter, bus: Bus
+) -> None:
+    """Whoever asks, the label is that of the command."""
+    await bus.call(QUICK.subject, Greet(), Greeting)
+
+    value = greeter.metrics.registry.get_sample_value
+    labels = {"subject": "segue.v1.<ns>.cmd.greeter.quick"}
+    assert value("segue_messages_received_total", labels) == 1
+    assert value("segue_published_total", {**labels, "result": "sent"}) == 1
 
 
 async def test_a_result_that_the_broker_would_not_carry_is_refused(
@@ -166,12 +189,12 @@ async def test_a_result_that_the_broker_would_not_carry_is_refused(
 
 async def test_a_stopping_server_answers_what_it_has_taken(broker: Broker, bus: Bus) -> None:
     """New calls are not sent to it any more."""
-    greeter = Greeter(broker.url)
+    greeter = await Greeter.at(broker.url)
     await greeter.server.start()
     call = asyncio.create_task(bus.call(SLOW.subject, Greet(), Greeting, timeout_s=10))
     await until(lambda: greeter.entered == 1)
 
-    stop = asyncio.create_task(greeter.server.stop())
+    stop = asyncio.create_task(greeter.stop())
     with pytest.raises(BusUnavailableError):
         await ask_for_ever(bus)
     greeter.leave.set()
@@ -184,12 +207,12 @@ async def test_a_call_that_outlives_the_drain_is_told_to_ask_again(
     broker: Broker, bus: Bus
 ) -> None:
     """A caller never waits for a server that is gone."""
-    greeter = Greeter(broker.url, drain_s=0.05)
+    greeter = await Greeter.at(broker.url, drain_s=0.05)
     await greeter.server.start()
     call = asyncio.create_task(bus.call(SLOW.subject, Greet(), Greeting, timeout_s=10))
     await until(lambda: greeter.entered == 1)
 
-    await greeter.server.stop()
+    await greeter.stop()
 
     with pytest.raises(RefusedError) as caught:
         await call
@@ -198,7 +221,8 @@ async def test_a_call_that_outlives_the_drain_is_told_to_ask_again(
 
 async def test_no_call_is_lost_when_one_of_two_instances_stops(broker: Broker, bus: Bus) -> None:
     """A rolling restart is not noticed."""
-    first, second = Greeter(broker.url, name="one"), Greeter(broker.url, name="two")
+    first = await Greeter.at(broker.url, name="one")
+    second = await Greeter.at(broker.url, name="two")
     await first.server.start()
     await second.server.start()
     calls = [
@@ -206,22 +230,38 @@ async def test_no_call_is_lost_when_one_of_two_instances_stops(broker: Broker, b
         for _ in range(500)
     ]
     await until(lambda: any(call.done() for call in calls))
-    await first.server.stop()
+    await first.stop()
     calls += [
         asyncio.create_task(bus.call(QUICK.subject, Greet(), Greeting, timeout_s=10))
         for _ in range(100)
     ]
 
     answers = await asyncio.gather(*calls)
-    await second.server.stop()
+    await second.stop()
 
     assert {answer.who for answer in answers[:500]} == {"one", "two"}
     assert {answer.who for answer in answers[500:]} == {"two"}
 
 
+async def test_a_call_is_answered_by_one_of_two_instances(broker: Broker, bus: Bus) -> None:
+    """They form one queue group, so that no work is done twice."""
+    first = await Greeter.at(broker.url, name="one")
+    second = await Greeter.at(broker.url, name="two")
+    await first.server.start()
+    await second.server.start()
+
+    async with asyncio.TaskGroup() as calls:
+        for _ in range(100):
+            calls.create_task(bus.call(QUICK.subject, Greet(), Greeting, timeout_s=10))
+    await first.stop()
+    await second.stop()
+
+    assert first.entered + second.entered == 100
+
+
 async def test_a_server_answers_again_after_the_broker_was_killed(fresh_broker: Broker) -> None:
     """It connects for ever, and says meanwhile that it is not ready."""
-    greeter = Greeter(fresh_broker.url)
+    greeter = await Greeter.at(fresh_broker.url)
     await greeter.server.start()
     fresh_broker.kill()
     await until(lambda: greeter.runtime.health.ready() != {})
@@ -234,7 +274,7 @@ async def test_a_server_answers_again_after_the_broker_was_killed(fresh_broker: 
     except (BusUnavailableError, TimedOutError):
         pytest.fail("the server did not come back")
     await caller.close()
-    await greeter.server.stop()
+    await greeter.stop()
 
     assert greeting.text == "acme"
 
@@ -242,28 +282,55 @@ async def test_a_server_answers_again_after_the_broker_was_killed(fresh_broker: 
 async def test_a_server_is_asked_from_the_moment_it_has_started(broker: Broker, bus: Bus) -> None:
     """`start` returns once the broker knows; repeated, since a race shows only sometimes."""
     for number in range(40):
-        greeter = Greeter(broker.url, name=f"greeter-{number}")
+        greeter = await Greeter.at(broker.url, name=f"greeter-{number}")
         await greeter.server.start()
         greeting = await bus.call(QUICK.subject, Greet(), Greeting)
-        await greeter.server.stop()
+        await greeter.stop()
 
         assert greeting.who == f"greeter-{number}"
 
 
 async def test_a_server_stops_at_once_while_the_broker_is_away(fresh_broker: Broker) -> None:
     """There is nobody to say goodbye to."""
-    greeter = Greeter(fresh_broker.url, drain_s=600)
+    greeter = await Greeter.at(fresh_broker.url, drain_s=600)
     await greeter.server.start()
     fresh_broker.kill()
     await until(lambda: greeter.runtime.health.ready() != {})
 
     async with asyncio.timeout(5):
-        await greeter.server.stop()
+        await greeter.stop()
+
+
+async def test_a_stopped_server_is_not_asked_when_the_broker_comes_back(
+    fresh_broker: Broker,
+) -> None:
+    """Its subscriptions are not renewed, though the connection is."""
+    greeter = await Greeter.at(fresh_broker.url)
+    await greeter.server.start()
+    fresh_broker.kill()
+    await until(lambda: not greeter.bus.connected)
+    await greeter.server.stop()
+
+    fresh_broker.restart()
+    await greeter.bus.settle()
+
+    with pytest.raises(BusUnavailableError):
+        await greeter.bus.call(QUICK.subject, Greet(), Greeting)
+    await greeter.bus.close()
+
+
+async def test_a_server_cannot_start_on_a_closed_bus(fresh_broker: Broker) -> None:
+    """A service that will never be asked does not take itself for started."""
+    greeter = await Greeter.at(fresh_broker.url)
+    await greeter.bus.close()
+
+    with pytest.raises(BusUnavailableError):
+        await greeter.server.start()
 
 
 async def test_a_server_that_never_started_can_be_stopped() -> None:
     """A service whose start failed half-way is stopped as a whole."""
-    greeter = Greeter("nats://127.0.0.1:1")
+    greeter = Greeter(Bus(), Metrics("greeter"))
 
     await greeter.server.stop()
 
@@ -299,7 +366,7 @@ class StubTracer:
 async def test_a_trace_travels_from_a_call_to_its_handler_and_on(broker: Broker, bus: Bus) -> None:
     """Each service's span is a child of its caller's; the header carries it over the bus."""
     tracer, ids = StubTracer(), SystemIds()
-    far, near = Greeter(broker.url, tracer=tracer), Verb("relay")
+    far, near = await Greeter.at(broker.url, tracer=tracer), Verb("relay")
     seen: list[TraceContext | None] = []
 
     async def relay(request: Greet, context: Context) -> Greeting:
@@ -315,7 +382,7 @@ async def test_a_trace_travels_from_a_call_to_its_handler_and_on(broker: Broker,
     await far.server.start()
     with span("caller", ids=ids, tracer=tracer) as caller:
         greeting = await bus.call(near.subject, Greet(), Greeting)
-    await far.server.stop()
+    await far.stop()
 
     names = [(name, kind, above.span_id) for name, kind, above, _ in tracer.begun]
     assert names == [
@@ -329,7 +396,7 @@ async def test_a_trace_travels_from_a_call_to_its_handler_and_on(broker: Broker,
 
 async def test_a_call_outside_of_any_span_carries_no_trace(broker: Broker, bus: Bus) -> None:
     """The service that answers begins one."""
-    greeter, headers = Greeter(broker.url), list[Mapping[str, str]]()
+    greeter, headers = await Greeter.at(broker.url), list[Mapping[str, str]]()
 
     async def look(request: Greet, context: Context) -> Greeting:
         headers.append(context.headers)
@@ -338,7 +405,7 @@ async def test_a_call_outside_of_any_span_carries_no_trace(broker: Broker, bus: 
     greeter.server.add(TRACED, TRACED.everywhere, look)
     await greeter.server.start()
     await bus.call(TRACED.subject, Greet(), Greeting)
-    await greeter.server.stop()
+    await greeter.stop()
 
     assert headers == [{}]
 
@@ -350,7 +417,7 @@ accounts { A { jetstream: enabled, users: [
   {user: caller, password: pw, permissions: {
     publish: ["segue.v1.*.cmd.>"], subscribe: ["_INBOX_caller.>"] }}
   {user: stranger, password: pw, permissions: {
-    publish: ["_INBOX_caller.>"], subscribe: ["nothing"] }}
+    publish: ["_INBOX_caller.>"], subscribe: ["_INBOX_stranger.>"] }}
 ] } }
 """
 
@@ -359,7 +426,7 @@ async def test_a_server_works_with_no_more_permissions_than_it_needs(tmp_path: P
     """Its commands to receive, and callers' inboxes to answer."""
     with running_broker(tmp_path, extra=PERMISSIONS) as broker:
         address = broker.url.removeprefix("nats://")
-        greeter = Greeter(f"nats://greeter:pw@{address}", inbox_prefix="_INBOX_greeter")
+        greeter = await Greeter.at(f"nats://greeter:pw@{address}", inbox_prefix="_INBOX_greeter")
         await greeter.server.start()
         caller = await Bus.connect(
             f"nats://caller:pw@{address}",
@@ -370,7 +437,7 @@ async def test_a_server_works_with_no_more_permissions_than_it_needs(tmp_path: P
 
         greeting = await caller.call(QUICK.subject, Greet(), Greeting)
         await caller.close()
-        await greeter.server.stop()
+        await greeter.stop()
 
     assert greeting.text == "acme"
     value = greeter.runtime.metrics.registry.get_sample_value
@@ -381,9 +448,9 @@ async def test_a_refused_subscription_is_counted(tmp_path: Path) -> None:
     """A wrong permission shows in the metrics instead of as silence."""
     with running_broker(tmp_path, extra=PERMISSIONS) as broker:
         address = broker.url.removeprefix("nats://")
-        greeter = Greeter(f"nats://stranger:pw@{address}")
+        greeter = await Greeter.at(f"nats://stranger:pw@{address}", inbox_prefix="_INBOX_stranger")
         await greeter.server.start()
         value = greeter.runtime.metrics.registry.get_sample_value
 
         await until(lambda: value("segue_permission_violations_total") == 2)
-        await greeter.server.stop()
+        await greeter.stop()

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -13,16 +14,17 @@ from support.wait import PATIENCE_S, until
 from segue_contracts.topology import Consumer
 from segue_contracts.v1 import subjects
 from segue_contracts.v1.dead import dead_letter
-from segue_contracts.v1.topology import DEAD, RUNS
-from segue_shared.bootstrap import ensure_consumer
+from segue_contracts.v1.topology import DEAD, RUNS, topology
+from segue_shared.bootstrap import apply, ensure_consumer
 from segue_shared.bus import Bus
 from segue_shared.clock import SystemClock
 from segue_shared.dead import DeadLetters
 from segue_shared.delivery import Delivery
-from segue_shared.errors import PermanentError, TransientError
+from segue_shared.errors import BusUnavailableError, PermanentError, TransientError
 from segue_shared.ids import SystemIds
 from segue_shared.journal import Journal
 from segue_shared.pull import Ack, Dead, Handler, Nak, PullLoop, Verdict
+from segue_testing.binary import BinaryBroker
 from segue_testing.broker import Broker
 
 ACK_WAIT_S = 1.0
@@ -309,3 +311,27 @@ async def test_a_loop_that_was_stopped_before_it_began_never_begins() -> None:
         await running
         await loop.run()
         await loop.stop(0)
+
+
+async def test_a_consumer_that_the_disk_does_not_take_may_be_asked_for_again(
+    fresh_broker: Broker, tmp_path: Path
+) -> None:
+    """The broker says so with the code of a setting that can never be changed."""
+    if not isinstance(fresh_broker, BinaryBroker):
+        pytest.skip("the broker's files lie in its container")
+    bus = await Bus.connect(fresh_broker.url, name="test", max_wait_s=10)
+    await apply(bus, topology())
+    [stored] = await asyncio.to_thread(lambda: [*tmp_path.rglob(f"{RUNS}/obs")])
+    in_the_way = stored / "pool_x"
+    in_the_way.touch()
+    consumer = Consumer(stream=RUNS, name="pool_x", filters=("segue.v1.x.run.>",))
+    with pytest.raises(BusUnavailableError, match="10012"):
+        await ensure_consumer(bus, consumer)
+
+    in_the_way.unlink()
+    [change] = await ensure_consumer(bus, consumer)
+    with pytest.raises(PermanentError, match="10012"):
+        await ensure_consumer(bus, msgspec.structs.replace(consumer, ack_policy="all"))
+
+    assert change.action == "created"
+    await bus.close()

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import msgspec
 import pytest
-from integration.kit.pinned_owner import Owner, fresh_shard
+from integration.kit.pinned_owner import Owner, Pipelined, fresh_shard
 from nats.aio.msg import Msg
 from support.wait import PATIENCE_S, until
 
@@ -18,6 +18,8 @@ from segue_shared.delivery import Delivery
 from segue_shared.errors import TransientError
 from segue_shared.puller import Puller
 from segue_testing.broker import Broker
+
+UNPIN = msgspec.json.encode({"group": PIN_GROUP})
 
 
 @pytest.fixture
@@ -223,6 +225,40 @@ async def test_a_delivery_that_is_lost_on_its_way_is_settled_by_nothing_after_it
     running.cancel()
 
     assert [data for data in owner.seen if data != b"0"] == [b"1", b"2", b"3"]
+
+
+async def pulled(bus: Bus, consumer: Consumer, count: int) -> list[Msg]:
+    """Return deliveries as an owner gets them that says nothing of them."""
+    puller = Puller(bus, stream=RUNS, consumer=consumer.name, group=PIN_GROUP)
+    await puller.open()
+    messages: list[Msg] = []
+    async with asyncio.timeout(PATIENCE_S):
+        while len(messages) < count:
+            messages += await puller.next(count - len(messages))
+    await puller.close()
+    return messages
+
+
+async def test_a_consumer_that_an_old_owner_made_deaf_is_reset_again(
+    bus: Bus, shard: tuple[Consumer, str]
+) -> None:
+    """What the old owner settles after a reset counts in the old numbers, ahead of the new ones."""
+    consumer, prefix = shard
+    for number in range(6):
+        await bus.create(f"{prefix}.signal.{number}", str(number).encode())
+    old = await pulled(bus, consumer, 6)
+    await bus.request(old[3].reply, b"+ACK")
+    await bus.request(f"$JS.API.CONSUMER.UNPIN.{RUNS}.{consumer.name}", UNPIN)
+    work = Pipelined(bus, shard)
+    await work.begin(b"6")
+
+    await bus.request(old[4].reply, b"+ACK")
+    await work.store.end()
+    await work.until_floor(7)
+    await work.end()
+
+    assert work.owner.takeovers > 1
+    assert work.owner.seen[-1] == b"6"
 
 
 async def delete(bus: Bus, consumer: Consumer) -> None:

@@ -413,12 +413,32 @@ async def answering(bus: Bus, _clock: Clock) -> list[object]:
     return sorted(heard, key=str)
 
 
+async def removing(bus: Bus, _clock: Clock) -> list[object]:
+    """One message goes, handed out or not, and its subject is free again."""
+    guard = {"Nats-Expected-Last-Subject-Sequence": "0"}
+    for name in "abc":
+        await ask(bus, f"{RUN}.{name}", b"x", headers=guard)
+    consumer = Consumer(stream=RUNS, name="pool_x", filters=(f"{RUN}.>",))
+    await ensure_consumer(bus, consumer)
+    client = await PullClient(bus, "pool_x").open()
+    await client.pull(2)
+    told = await client.hear(2)
+    request = {"seq": 1, "no_erase": True}
+    removed = [await api(bus, f"STREAM.MSG.DELETE.{RUNS}", request, "success") for _ in range(2)]
+    again = await ask(bus, f"{RUN}.a", b"y", headers=guard)
+    await client.say(1, b"+ACK")
+    await until(lambda: is_settled(bus, "pool_x"))
+    last = await Journal(bus, RUNS).last([f"{RUN}.>"])
+    return [told, removed, again, [(one.subject, one.sequence) for one in last]]
+
+
 SCRIPTS: Final = (
     publishing,
     republishing,
     reading,
     reading_many,
     forgetting,
+    removing,
     values,
     lapsing,
     asking_the_leader,

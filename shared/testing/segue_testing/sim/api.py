@@ -41,6 +41,8 @@ def answer(server: "SimServer", call: str, body: bytes) -> Answer | None:
             return _stream_call(server, verb, name, request)
         case ["STREAM", "MSG", "GET", name]:
             return _message(server.streams.get(name), request)
+        case ["STREAM", "MSG", "DELETE", name]:
+            return _delete(server.streams.get(name), request["seq"])
         case ["CONSUMER", "LIST", name]:
             return _consumers(server.streams.get(name), request.get("offset", 0))
         case ["CONSUMER", verb, name, durable] if verb not in {"CREATE", "DURABLE"}:
@@ -102,6 +104,16 @@ def _message(stream: SimStream | None, request: Answer) -> Answer:
     time = timestamp(held.time_ns)
     message = {"subject": held.subject, "seq": held.sequence, "data": held.data, "time": time}
     return {"message": message}
+
+
+def _delete(stream: SimStream | None, sequence: int) -> Answer:
+    if stream is None:
+        return {"error": _NO_STREAM}
+    stream.sweep()
+    if sequence not in stream.messages:
+        return {"error": {"code": 500, "err_code": 10057, "description": "no message found"}}
+    stream.remove(sequence)
+    return {"success": True}
 
 
 def _consumers(stream: SimStream | None, offset: int) -> Answer:
