@@ -27,10 +27,8 @@ T = TypeVar("T")
 class Ask(Protocol):
     """Sends a command and returns its typed result."""
 
-    async def __call__(
-        self, command: registry.Command, request: object, result: type[T], *, again: bool = True
-    ) -> T:
-        """Ask; `again` says whether a request whose answer was lost is repeated."""
+    async def __call__(self, command: registry.Command, request: object, result: type[T]) -> T:
+        """Ask, and ask again while nobody answers."""
         ...
 
 
@@ -105,14 +103,26 @@ class RunControl:
         return await self._ask(registry.DECIDE_APPROVAL, request, ApprovalRecorded)
 
     async def extend_budget(
-        self, *, usd: str = "0", tokens: int = 0, seconds: float = 0, by: str = ""
+        self,
+        *,
+        usd: str = "0",
+        tokens: int = 0,
+        seconds: float = 0,
+        by: str = "",
+        key: str = "",
     ) -> RunState:
         """Allow the run more; one parked for its spent budget goes on when that is enough.
 
-        What is added is added each time, so a request whose answer is lost is not repeated.
+        Args:
+            usd: US dollars more, as a decimal string.
+            tokens: Tokens more.
+            seconds: Seconds more.
+            by: Who allows it.
+            key: Idempotency key; a fresh one by default, so that a lost answer does no harm.
         """
-        request = ExtendBudget(run=self.id, usd=usd, tokens=tokens, seconds=seconds, by=by)
-        return await self._ask(registry.EXTEND_BUDGET, request, RunState, again=False)
+        key = key or self._new_key()
+        request = ExtendBudget(run=self.id, usd=usd, tokens=tokens, seconds=seconds, by=by, key=key)
+        return await self._ask(registry.EXTEND_BUDGET, request, RunState)
 
     async def waits(self) -> list[WaitView]:
         """Return what the run waits for, the longest first."""

@@ -20,6 +20,7 @@ from segue.control import RunControl
 from segue.core.events import RunEvent
 from segue.follow import FactBus, FactJournal, Follower, Scope
 from segue.history import History
+from segue.models import Models
 from segue.source import Workflow, text_of
 from segue.workflows import Workflows
 from segue_contracts.cursor import Cursor, CursorError, parse_cursor
@@ -31,8 +32,6 @@ from segue_contracts.v1.commands import (
     ListAgents,
     ListRuns,
     ListWaits,
-    ProviderList,
-    ProvidersStatus,
     ResumeRuns,
     RunAccepted,
     RunList,
@@ -41,6 +40,7 @@ from segue_contracts.v1.commands import (
     StartRun,
     WaitList,
 )
+from segue_contracts.v1.providers import ProviderList
 from segue_contracts.v1.runs import EndStatus, RunEnded, RunSummary, RunView, WaitView
 from segue_contracts.v1.topology import PAYLOADS, RUNS
 from segue_contracts.v1.values import Failure, UsageTotals, Value
@@ -141,6 +141,8 @@ class Client:
         """Registered definitions, and runs of them."""
         self.history: Final = History(self._call, new_key=self.new_key)
         """What runs were, and runs that go on from there."""
+        self.models: Final = Models(self._call)
+        """The providers of models, and what they cost."""
 
     @classmethod
     @asynccontextmanager
@@ -277,7 +279,7 @@ class Client:
 
     async def providers(self) -> ProviderList:
         """Return the providers of models, and which of them can be used now."""
-        return await self._call(registry.PROVIDERS_STATUS, ProvidersStatus(), ProviderList)
+        return await self.models.status()
 
     async def events(
         self, after: str | None = None, *, run: str = "", deltas: bool = False
@@ -311,20 +313,14 @@ class Client:
         result: type[T],
         *,
         timeout_s: float = _CALL_TIMEOUT_S,
-        again: bool = True,
     ) -> T:
-        """Ask, and ask again while the service is away or silent and patience lasts.
-
-        Without `again`, a request that may have been heard is not repeated.
-        """
+        """Ask, and ask again while the service is away or silent and patience lasts."""
         subject = subjects.command(self.namespace, command.service, command.verb)
         give_up = self._clock.monotonic() + self._patience_s
         while True:
             try:
                 return await self._bus.call(subject, request, result, timeout_s=timeout_s)
             except TransientError as error:
-                if not again and isinstance(error, TimedOutError):
-                    raise
                 if self._clock.monotonic() >= give_up:
                     raise BusUnavailableError(
                         f"no {command.service} service answers ({error}); start one with 'segue up'"

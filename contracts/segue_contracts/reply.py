@@ -16,6 +16,7 @@ RefusalCode = Literal[
     "unsupported",
     "unavailable",
     "provider_failed",
+    "budget_exceeded",
     "internal",
 ]
 

@@ -258,7 +258,8 @@ class World:
             children=state.started.children,
             parent=runs.ParentRun(run=state.run, step=effect.token, attempt=effect.attempt),
             depth=state.started.depth + 1,
-            budget=effect.budget or UNSET,
+            budget=effect.purse.left if effect.purse else UNSET,
+            allowances=list(effect.purse.allowances) if effect.purse else [],
         )
         self.publish(effect.run, "started", body, source=SOURCE)
 

@@ -57,6 +57,7 @@ class More:
     usd: str
     tokens: int
     seconds: float
+    key: str
 
 
 async def change(shell: Shell, target: Target, run: str, act: Change, *, output: Output) -> Exit:
@@ -169,7 +170,7 @@ async def extend(
 
     async def act(one: Run) -> RunState:
         return await one.extend_budget(
-            usd=more.usd, tokens=more.tokens, seconds=more.seconds, by=by
+            usd=more.usd, tokens=more.tokens, seconds=more.seconds, by=by, key=more.key
         )
 
     return await change(shell, target, run, act, output=output)

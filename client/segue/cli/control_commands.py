@@ -196,6 +196,7 @@ def _add_budget(app: typer.Typer, shell: Shell) -> None:
         usd: Annotated[str, typer.Option(help="US dollars more.", metavar="AMOUNT")] = "0",
         tokens: Annotated[int, typer.Option(min=0, help="Tokens more.")] = 0,
         seconds: Annotated[float, typer.Option(min=0, help="Seconds more.")] = 0,
+        key: Annotated[str, typer.Option(help="The same key allows it once.", metavar="KEY")] = "",
         by: ByOption = "",
         nats_url: UrlOption = "",
         namespace: NamespaceOption = "default",
@@ -203,6 +204,6 @@ def _add_budget(app: typer.Typer, shell: Shell) -> None:
         output: OutputOption = Output.TEXT,
     ) -> None:
         """Allow a run more; one parked for its spent budget goes on."""
-        more = control.More(usd=usd, tokens=tokens, seconds=seconds)
+        more = control.More(usd=usd, tokens=tokens, seconds=seconds, key=key)
         at = target(nats_url, namespace, folder)
         shell.run(control.extend(shell, at, run, more, by=by, output=output))

@@ -29,6 +29,7 @@ _REFUSALS: Final[dict[RefusalCode, Exit]] = {
     "unsupported": Exit.INVALID_DEFINITION,
     "unavailable": Exit.UNREACHABLE,
     "provider_failed": Exit.RUN_FAILED,
+    "budget_exceeded": Exit.RUN_FAILED,
     "internal": Exit.RUN_FAILED,
 }
 

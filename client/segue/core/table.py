@@ -23,6 +23,7 @@ from segue_contracts.v1.steps import (
     StepFailed,
     StepScheduled,
     StepSkipped,
+    StepSpent,
     StepStarted,
     StepTimedOut,
 )
@@ -153,8 +154,12 @@ def _fold_step(row: Row, event: RunEvent) -> Row:
                 scheduled_ms=row.scheduled_ms or event.time_ms,
                 ended_ms=0,
             )
-        case StepStarted() | TurnCompleted() if row.state in SETTLED:
-            # What a worker tells late does not open a settled attempt again.
+        case StepSpent(usage=usage):
+            return msgspec.structs.replace(row, before=add_usage(row.before, usage))
+        case TurnCompleted(usage=usage) if row.state in SETTLED or event.attempt < row.attempt:
+            # What a worker tells late does not open a settled attempt again, but it costs.
+            return msgspec.structs.replace(row, before=add_usage(row.before, usage))
+        case StepStarted() if row.state in SETTLED:
             return row
         case StepStarted():
             return msgspec.structs.replace(row, state="running")
@@ -176,8 +181,8 @@ def _settle(row: Row, event: RunEvent) -> Row:
             return msgspec.structs.replace(settled, provider=provider or row.provider)
         case StepFailed(error=error, usage=usage):
             return _settled(row, event, "failed", usage=usage, detail=failure(error))
-        case StepTimedOut(error=error):
-            return _settled(row, event, "timed_out", detail=failure(error))
+        case StepTimedOut(error=error, usage=usage):
+            return _settled(row, event, "timed_out", usage=usage, detail=failure(error))
         case StepCancelled(reason=reason, usage=usage):
             return _settled(row, event, "cancelled", usage=usage, detail=reason)
         case StepSkipped(reason=reason):

@@ -23,6 +23,7 @@ PARAMETERS: Final[dict[str, str]] = {
     "class": "The task's priority, `p0` to `p3`.",
     "n": "A number that tells events of one kind apart.",
     "id": "An id that tells events of one kind apart.",
+    "call": "Names a call to a model: `call-` and the first 16 digits of the SHA-256 of its id.",
     "lease": "Names a lease: the first 32 digits of the SHA-256 of its kind, workflow and key.",
     "service": "The service's name.",
     "state": "The instance's state.",
@@ -54,6 +55,7 @@ _ORCHESTRATOR: Final = ("orchestrator",)
 _WORKERS: Final = ("agents", "providers")
 _SETTLERS: Final = ("orchestrator", *_WORKERS)
 _SERVICES: Final = ("orchestrator", "agents", "providers", "events", "gateway")
+_CALLERS: Final = ("agents", "gateway")
 _CONSUMING: Final = ("orchestrator", "agents", "providers", "events")
 
 
@@ -77,7 +79,7 @@ CHANNELS: Final = (
     _event("run.resumed", f"{_RUN}.resumed.<n>", runs.RunResumed, _ORCHESTRATOR),
     _event("run.parked", f"{_RUN}.parked.<n>", runs.RunParked, _ORCHESTRATOR),
     _event("run.unparked", f"{_RUN}.unparked.<n>", runs.RunUnparked, _ORCHESTRATOR),
-    _event("run.budget_extended", f"{_RUN}.budget.<n>", runs.BudgetExtended, _ORCHESTRATOR),
+    _event("run.budget_extended", f"{_RUN}.budget.<id>", runs.BudgetExtended, _ORCHESTRATOR),
     _event("run.lease_held", f"{_RUN}.held.<lease>", runs.LeaseHeld, _ORCHESTRATOR),
     _event("run.lease_granted", f"{_RUN}.granted.<lease>", runs.LeaseGranted, _ORCHESTRATOR),
     _event("run.child_started", f"{_RUN}.child.<id>.started", runs.ChildStarted, _ORCHESTRATOR),
@@ -102,10 +104,20 @@ CHANNELS: Final = (
     _event("run.step_failed", f"{_ATTEMPT}.outcome.failed", steps.StepFailed, _SETTLERS),
     _event("run.step_timed_out", f"{_ATTEMPT}.outcome.timed_out", steps.StepTimedOut, _SETTLERS),
     _event("run.step_cancelled", f"{_ATTEMPT}.outcome.cancelled", steps.StepCancelled, _SETTLERS),
+    _event("run.step_spent", f"{_ATTEMPT}.spent.<id>", steps.StepSpent, _WORKERS),
     _event("run.step_skipped", f"{_ATTEMPT}.outcome.skipped", steps.StepSkipped, _ORCHESTRATOR),
     _event("step.delta", f"{subjects.PREFIX}.<ns>.delta.<run>.<key>", deltas.StepDelta, _WORKERS),
     _event(
         "ctl.cancel", f"{subjects.PREFIX}.<ns>.ctl.<run>.cancel", control.CancelHint, _ORCHESTRATOR
+    ),
+    _event(
+        "ctl.cancel_call",
+        f"{subjects.PREFIX}.<ns>.ctl.<call>.cancel_call",
+        control.CancelCall,
+        _CALLERS,
+    ),
+    _event(
+        "ctl.credit", f"{subjects.PREFIX}.<ns>.ctl.<call>.credit", control.GrantCredit, _CALLERS
     ),
     _event(
         "tel.service_state_changed",
@@ -117,6 +129,18 @@ CHANNELS: Final = (
         "tel.route_decided",
         f"{subjects.PREFIX}.<ns>.tel.providers.router.route_decided",
         telemetry.RouteDecided,
+        ("providers",),
+    ),
+    _event(
+        "tel.model_called",
+        f"{subjects.PREFIX}.<ns>.tel.providers.router.model_called",
+        telemetry.ModelCalled,
+        ("providers",),
+    ),
+    _event(
+        "tel.breaker_changed",
+        f"{subjects.PREFIX}.<ns>.tel.providers.breaker.<state>",
+        telemetry.BreakerChanged,
         ("providers",),
     ),
     _event(

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from msgspec import UNSET, UnsetType
 
 from segue_contracts.envelope import Message
-from segue_contracts.v1.metering import CacheWrites, Cost, Usage
+from segue_contracts.v1.metering import Allowance, CacheWrites, Cost, Usage
 from segue_contracts.v1.parts import (
     ChatMessage,
     Media,
@@ -24,8 +24,10 @@ from segue_contracts.v1.parts import (
     ToolCall,
     ToolResult,
 )
+from segue_contracts.v1.values import Value
 
 __all__ = [
+    "Allowance",
     "CacheOptions",
     "CacheWrites",
     "CallAttempt",
@@ -91,6 +93,7 @@ ErrorClass = Literal[
     "content_policy",
     "model_not_found",
     "not_configured",
+    "budget_exceeded",
     "cancelled",
 ]
 
@@ -190,6 +193,12 @@ class StreamOptions(Message, frozen=True, kw_only=True):
     """What is published beyond text."""
     on_break: Literal["fail", "restart", "continue"] = "fail"
     """What follows when an answer breaks off after something was shown."""
+    to: str = ""
+    """A subject on which the caller listens for the deltas too, such as its inbox; empty for none.
+    """
+    credit: int = 0
+    """Deltas that may be sent there before the caller grants more by `ctl.<call>.credit`; while
+    none is left the provider is not read. 0 sends without waiting."""
 
 
 class Hedge(Message, frozen=True, kw_only=True):
@@ -240,8 +249,9 @@ class RouteOptions(Message, frozen=True, kw_only=True):
 class CacheOptions(Message, frozen=True, kw_only=True):
     """Whether the answer may come from, and go into, a cache."""
 
-    mode: Literal["auto", "explicit", "off"] = "auto"
-    """`explicit` uses the cache only under `key`, `auto` also derives one."""
+    mode: Literal["auto", "explicit", "off"] = "off"
+    """`explicit` uses the cache under `key`, `auto` derives one of everything that matters to the
+    answer; either does so only where the namespace allows it."""
     key: str = ""
     """The cache key."""
     ttl_s: int = 0
@@ -251,8 +261,11 @@ class CacheOptions(Message, frozen=True, kw_only=True):
 class ChatRequest(Message, frozen=True, kw_only=True):
     """Command `providers.chat`: ask a model."""
 
-    messages: list[ChatMessage]
+    messages: list[ChatMessage] = []
     """The conversation so far."""
+    conversation: Value | UnsetType = UNSET
+    """The conversation by reference, when it is larger than a message may be; `messages` then is
+    what follows it."""
     id: str = ""
     """Idempotency key, `run:step:turn` from agents; empty for none."""
     run: str = ""
@@ -283,6 +296,8 @@ class ChatRequest(Message, frozen=True, kw_only=True):
     """Whether a cache may answer."""
     budget_usd: str = ""
     """Spend at most this, a decimal string."""
+    allowances: list[Allowance] = []
+    """Accounts that are charged, the outermost first; beside them the namespace's own."""
     service_tier: str = ""
     """The provider's tier asked for; empty for its default."""
     on_unsupported: Literal["warn", "drop", "error"] = "warn"
@@ -350,9 +365,11 @@ class ChatResponse(Message, frozen=True, kw_only=True):
     provider: str
     """Who answered, `offline` for the stand-in."""
     message: ChatMessage
-    """The answer."""
+    """The answer; empty when it is in `message_at`."""
     stop: Stop
     """Why the model stopped."""
+    message_at: Value | UnsetType = UNSET
+    """The answer by reference, when it is larger than a message may be."""
     id: str = ""
     """The request's id."""
     model_requested: str = ""

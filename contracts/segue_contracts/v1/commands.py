@@ -33,9 +33,6 @@ __all__ = [
     "PauseRun",
     "PoolReady",
     "Problem",
-    "ProviderList",
-    "ProviderState",
-    "ProvidersStatus",
     "RefusalCode",
     "Refused",
     "ReplayDifference",
@@ -284,6 +281,8 @@ class ExtendBudget(Message, frozen=True, kw_only=True):
     """Seconds more."""
     by: str = ""
     """Who allows it."""
+    key: str = ""
+    """Idempotency key: the same key allows it once."""
 
 
 class ListWaits(Message, frozen=True, kw_only=True):
@@ -591,25 +590,3 @@ class AgentList(Message, frozen=True, kw_only=True):
 
     agents: list[AgentManifest]
     """All registered agents, by name."""
-
-
-class ProvidersStatus(Message, frozen=True, kw_only=True):
-    """Command `providers.status`."""
-
-
-class ProviderState(Message, frozen=True, kw_only=True):
-    """One provider as the router sees it."""
-
-    name: str
-    """Its configured name."""
-    available: bool
-    """Whether a call could go there now."""
-    reason: str = ""
-    """Why not."""
-
-
-class ProviderList(Message, frozen=True, kw_only=True):
-    """Result of `providers.status`, in order of priority."""
-
-    providers: list[ProviderState]
-    """All providers."""

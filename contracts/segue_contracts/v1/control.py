@@ -17,3 +17,21 @@ class CancelHint(Message, frozen=True, kw_only=True):
     """The attempt; 0 for all."""
     reason: str = ""
     """Why."""
+
+
+class CancelCall(Message, frozen=True, kw_only=True):
+    """A call to a model is no longer wanted."""
+
+    request: str
+    """The request's id."""
+    reason: str = ""
+    """Why."""
+
+
+class GrantCredit(Message, frozen=True, kw_only=True):
+    """A caller can take more deltas of a call."""
+
+    request: str
+    """The request's id."""
+    credit: int
+    """How many more."""

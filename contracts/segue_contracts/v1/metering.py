@@ -56,3 +56,17 @@ class Cost(Message, frozen=True, kw_only=True):
     """US dollars as a decimal string."""
     price_version: str = ""
     """The price table it was computed with; empty when nothing was charged."""
+
+
+class Allowance(Message, frozen=True, kw_only=True):
+    """An account of the ledger that a call is charged to, and how much it may hold in all.
+
+    A call must fit into all of its accounts: its run's, those of the runs above, its agent's.
+    """
+
+    account: str
+    """Its name within the namespace, `<kind>.<id>`, such as `run.01jd8…`."""
+    usd: str = ""
+    """US dollars at most over the account's whole life, a decimal string; empty for no limit."""
+    tokens: int = 0
+    """Input and output tokens at most; 0 for no limit."""

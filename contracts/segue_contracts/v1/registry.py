@@ -3,7 +3,17 @@
 from typing import Final
 
 from segue_contracts.envelope import Event, Message, UndecodableError, decode_body
-from segue_contracts.v1 import chat, commands, control, deltas, runs, steps, telemetry, turns
+from segue_contracts.v1 import (
+    chat,
+    commands,
+    control,
+    deltas,
+    providers,
+    runs,
+    steps,
+    telemetry,
+    turns,
+)
 
 EVENTS: Final[dict[str, type[Message]]] = {
     "segue.run.started.v1": runs.RunStarted,
@@ -34,10 +44,15 @@ EVENTS: Final[dict[str, type[Message]]] = {
     "segue.run.step_timed_out.v1": steps.StepTimedOut,
     "segue.run.step_cancelled.v1": steps.StepCancelled,
     "segue.run.step_skipped.v1": steps.StepSkipped,
+    "segue.run.step_spent.v1": steps.StepSpent,
     "segue.step.delta.v1": deltas.StepDelta,
     "segue.ctl.cancel.v1": control.CancelHint,
+    "segue.ctl.cancel_call.v1": control.CancelCall,
+    "segue.ctl.credit.v1": control.GrantCredit,
     "segue.tel.service_state_changed.v1": telemetry.ServiceStateChanged,
     "segue.tel.route_decided.v1": telemetry.RouteDecided,
+    "segue.tel.model_called.v1": telemetry.ModelCalled,
+    "segue.tel.breaker_changed.v1": telemetry.BreakerChanged,
     "segue.dead_letter.v1": telemetry.DeadLetter,
 }
 """Every event type and its body."""
@@ -123,8 +138,17 @@ POOL_ENSURE: Final = _command(
 LIST_AGENTS: Final = _command("agents", "list", commands.ListAgents, commands.AgentList)
 CHAT: Final = _command("providers", "chat", chat.ChatRequest, chat.ChatResponse)
 PROVIDERS_STATUS: Final = _command(
-    "providers", "status", commands.ProvidersStatus, commands.ProviderList
+    "providers", "status", providers.ProvidersStatus, providers.ProviderList
 )
+EXPLAIN_ROUTE: Final = _command(
+    "providers", "route", providers.ExplainRoute, providers.RouteExplained
+)
+CHECK_PROVIDER: Final = _command(
+    "providers", "test", providers.CheckProvider, providers.ProviderChecked
+)
+EMBED: Final = _command("providers", "embed", providers.EmbedTexts, providers.TextsEmbedded)
+COUNT_TOKENS: Final = _command("providers", "count", providers.CountTokens, providers.TokensCounted)
+SPENDING: Final = _command("providers", "spending", providers.GetSpending, providers.Spending)
 
 COMMANDS: Final = (
     START_RUN,
@@ -152,6 +176,11 @@ COMMANDS: Final = (
     LIST_AGENTS,
     CHAT,
     PROVIDERS_STATUS,
+    EXPLAIN_ROUTE,
+    CHECK_PROVIDER,
+    EMBED,
+    COUNT_TOKENS,
+    SPENDING,
 )
 """Every command of every service."""
 
@@ -169,11 +198,15 @@ def decode(event: Event) -> Message | None:
 __all__ = [
     "CANCEL_RUN",
     "CHAT",
+    "CHECK_PROVIDER",
     "CHECK_RUNS",
     "COMMANDS",
+    "COUNT_TOKENS",
     "DECIDE_APPROVAL",
     "DIFF_RUNS",
+    "EMBED",
     "EVENTS",
+    "EXPLAIN_ROUTE",
     "EXTEND_BUDGET",
     "FORK_RUN",
     "GET_RUN",
@@ -192,6 +225,7 @@ __all__ = [
     "SAVE_WORKFLOW",
     "SET_ALIAS",
     "SIGNAL_RUN",
+    "SPENDING",
     "START_RUN",
     "TERMINATE_RUN",
     "TYPE_OF",

@@ -6,6 +6,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from segue_contracts.envelope import Message
 from segue_contracts.payload import PayloadRef
+from segue_contracts.v1.metering import Allowance
 from segue_contracts.v1.values import Failure, UsageTotals, Value
 
 RunStatus = Literal[
@@ -111,6 +112,8 @@ class RunStarted(Message, frozen=True, kw_only=True):
     """The run it was forked from."""
     budget: BudgetLimits | UnsetType = UNSET
     """What its parent allows it to use, beside the definition's own budget."""
+    allowances: list[Allowance] = []
+    """The ledger's accounts of the runs above, the outermost first, which are charged too."""
 
 
 class CancelRequested(Message, frozen=True, kw_only=True):
@@ -180,6 +183,8 @@ class BudgetExtended(Message, frozen=True, kw_only=True):
     """Seconds more."""
     by: str = ""
     """Who did."""
+    key: str = ""
+    """The idempotency key of the extension; empty when the caller sent none."""
 
 
 class LeaseHeld(Message, frozen=True, kw_only=True):
@@ -296,7 +301,8 @@ class StepView(Message, frozen=True, kw_only=True):
     step: str
     """The step's key."""
     status: str
-    """`pending`, `scheduled`, `running`, `retrying`, or the outcome's status."""
+    """`pending`, `scheduled`, `running`, `waiting`, `checking`, `retrying`, `parked`, or the
+    outcome's status."""
     attempt: int = 0
     """The latest attempt; 0 before the first."""
     pool: str = ""

@@ -5,6 +5,7 @@ from typing import Any, Literal
 from msgspec import UNSET, UnsetType
 
 from segue_contracts.envelope import Message
+from segue_contracts.v1.metering import Allowance
 from segue_contracts.v1.runs import BudgetLimits, WaitKind
 from segue_contracts.v1.values import Failure, UsageTotals, Value
 
@@ -54,6 +55,9 @@ class StepScheduled(Message, frozen=True, kw_only=True):
     """The key of the step that this task undoes; empty for ordinary work."""
     budget: BudgetLimits | UnsetType = UNSET
     """What the run has left to use; absent when nothing limits it."""
+    allowances: list[Allowance] = []
+    """The ledger's accounts that calls to models are charged to: those of the runs above, the
+    outermost first, and the run's own."""
 
 
 class StepStarted(Message, frozen=True, kw_only=True):
@@ -146,6 +150,10 @@ class StepTimedOut(Message, frozen=True, kw_only=True):
 
     error: Failure
     """Which deadline it was."""
+    usage: UsageTotals | UnsetType = UNSET
+    """What it used all the same; absent when nobody knows."""
+    worker: str = ""
+    """Who gave it up; empty when the engine did."""
 
 
 class StepCancelled(Message, frozen=True, kw_only=True):
@@ -154,7 +162,18 @@ class StepCancelled(Message, frozen=True, kw_only=True):
     reason: str = ""
     """Why."""
     usage: UsageTotals | UnsetType = UNSET
-    """What it used all the same."""
+    """What it used all the same; absent when nobody knows."""
+    worker: str = ""
+    """Who gave it up; empty when the engine did."""
+
+
+class StepSpent(Message, frozen=True, kw_only=True):
+    """Work on an attempt that another outcome settled was given up; what it used counts, too."""
+
+    usage: UsageTotals
+    """What it used beside what the attempt's turns tell."""
+    worker: str = ""
+    """Who worked on it."""
 
 
 class StepSkipped(Message, frozen=True, kw_only=True):

@@ -66,7 +66,7 @@ class StepEvent(msgspec.Struct, frozen=True):
     attempt: int
     """Counted from 1."""
     what: str
-    """`scheduled`, `started`, `turn` or `outcome`."""
+    """What happened, such as `scheduled`, `started`, `turn`, `spent` or `outcome`."""
     rest: tuple[str, ...]
     """What follows: pool and class, the turn's number, the status."""
 
@@ -269,6 +269,11 @@ def outcome(prefix: str, step: str, attempt: int, status: str) -> str:
 def outcome_guard(prefix: str, step: str, attempt: int) -> str:
     """Return the group of subjects among which an attempt has at most one outcome."""
     return f"{_attempt(prefix, step, attempt)}.outcome.*"
+
+
+def step_spent(prefix: str, step: str, attempt: int, teller: str) -> str:
+    """Return the subject that says what work used whose outcome did not count."""
+    return f"{_attempt(prefix, step, attempt)}.spent.{token(teller)}"
 
 
 def step_waiting(prefix: str, step: str, attempt: int) -> str:
@@ -497,6 +502,11 @@ def control(namespace: str, run: str, what: str) -> str:
 def controls(what: str) -> str:
     """Return the pattern of a hint over all runs."""
     return f"{PREFIX}.*.ctl.*.{token(what)}"
+
+
+def call_control(namespace: str, request: str, what: str) -> str:
+    """Return the subject of a hint to whoever carries out a call; `request` is its id."""
+    return f"{PREFIX}.{token(namespace)}.ctl.call-{short_hash(request)}.{token(what)}"
 
 
 def telemetry(namespace: str, service: str, name: str, event: str) -> str:

@@ -3,6 +3,7 @@
 from typing import Literal
 
 from segue_contracts.envelope import Message
+from segue_contracts.v1.chat import CallAttempt
 
 
 class ServiceStateChanged(Message, frozen=True, kw_only=True):
@@ -27,6 +28,10 @@ class RouteCandidate(Message, frozen=True, kw_only=True):
     """Whether it could have been chosen."""
     reason: str = ""
     """Why not, or why it ranks where it does."""
+    model: str = ""
+    """The model it would be asked for."""
+    score: float = 0
+    """Its score under the policy, the lowest goes first; 0 for those ruled out."""
 
 
 class RouteDecided(Message, frozen=True, kw_only=True):
@@ -44,6 +49,40 @@ class RouteDecided(Message, frozen=True, kw_only=True):
     """The run, when the request belongs to one."""
     step: str = ""
     """The step's key."""
+    policy: str = ""
+    """The policy that ranked the candidates."""
+
+
+class ModelCalled(Message, frozen=True, kw_only=True):
+    """One try at one provider is over, whether it won, failed, was hedged away or cancelled."""
+
+    request: str
+    """The request's id."""
+    call: CallAttempt
+    """How it went, with its usage and cost."""
+    run: str = ""
+    """The run, when the request belongs to one."""
+    step: str = ""
+    """The step's key."""
+    then: str = ""
+    """What the router does next, for people, such as `next: gemini`; empty when it won."""
+
+
+class BreakerChanged(Message, frozen=True, kw_only=True):
+    """A breaker let calls through, or stopped to."""
+
+    provider: str
+    """The provider."""
+    model: str
+    """The model."""
+    state: Literal["closed", "open", "half_open", "ramping"]
+    """What it is now."""
+    before: Literal["closed", "open", "half_open", "ramping"]
+    """What it was."""
+    reason: str
+    """Why, for people."""
+    instance: str = ""
+    """The instance whose breaker it is."""
 
 
 class DeadLetter(Message, frozen=True, kw_only=True):

@@ -29,6 +29,8 @@ LEASES: Final = "LEASES"
 WAITS: Final = "WAITS"
 MEMBERS: Final = "MEMBERS"
 LAYOUTS: Final = "LAYOUTS"
+COMPLETIONS: Final = "COMPLETIONS"
+LEDGER: Final = "LEDGER"
 PAYLOADS: Final = "PAYLOADS"
 
 TIMER_RELAY: Final = "orchestrator_timers"
@@ -159,6 +161,16 @@ _BUCKETS = (
         description="Live instances of services, each for as long as it says so.",
         key_ttl=True,
     ),
+    Bucket(
+        name=COMPLETIONS,
+        description="Answers of models by the key of their request, so that none is paid twice.",
+        key_ttl=True,
+    ),
+    Bucket(
+        name=LEDGER,
+        description="What was spent and set aside of each budget and rate limit.",
+        key_ttl=True,
+    ),
     Bucket(name=LAYOUTS, description="How many consumers divide a stream among them."),
 )
 
@@ -194,6 +206,8 @@ _ACCESS = (
             f"{_P}.*.run.*.*.step.>",
             f"{_P}.*.delta.>",
             f"{_P}.*.cmd.providers.*",
+            f"{_P}.*.ctl.*.cancel_call",
+            f"{_P}.*.ctl.*.credit",
             f"{_P}.*.cmd.orchestrator.pool_ensure",
             f"{_P}.*.tel.agents.>",
             f"{_P}.*.dead.agents.>",
@@ -217,6 +231,8 @@ _ACCESS = (
         subscribe=(f"{_P}.*.cmd.providers.>", f"{_P}.*.ctl.>"),
         reads=(RUNS,),
         consumes=(f"{RUNS}.pool_{LLM_POOL}",),
+        keys_read=(COMPLETIONS, LEDGER, MEMBERS),
+        keys_write=(COMPLETIONS, LEDGER, MEMBERS),
         objects=(PAYLOADS,),
     ),
     Access(
@@ -227,7 +243,12 @@ _ACCESS = (
     ),
     Access(
         service="gateway",
-        publish=(f"{_P}.*.cmd.>", f"{_P}.*.tel.gateway.>"),
+        publish=(
+            f"{_P}.*.cmd.>",
+            f"{_P}.*.ctl.*.cancel_call",
+            f"{_P}.*.ctl.*.credit",
+            f"{_P}.*.tel.gateway.>",
+        ),
     ),
     Access(
         service="client",

@@ -7,6 +7,7 @@ call. The guarded publish of turn `n` is also the fence between two workers on o
 from typing import Literal
 
 from segue_contracts.envelope import Message
+from segue_contracts.v1.chat import CallAttempt
 from segue_contracts.v1.values import UsageTotals, Value
 
 
@@ -27,5 +28,7 @@ class TurnCompleted(Message, frozen=True, kw_only=True):
     """The model that answered."""
     warnings: list[str] = []
     """What the router said, such as a fallback."""
+    attempts: list[CallAttempt] = []
+    """The tries at providers that a model turn took, in order; empty when the first answered."""
     worker: str = ""
     """Who wrote the turn."""

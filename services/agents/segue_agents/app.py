@@ -112,6 +112,8 @@ class Agents:
             turns=TurnLog(stores.journal, payloads=stores.payloads, publisher=publisher),
             model=ModelCaller(
                 runtime.bus,
+                payloads=stores.payloads,
+                ids=runtime.ids,
                 clock=runtime.clock,
                 timeout_s=settings.model_timeout_s,
                 silence_s=settings.model_silence_s,

@@ -4,6 +4,7 @@ from functools import partial
 from typing import Final, Protocol
 
 from segue_contracts.v1 import topology
+from segue_orchestrator.core.plan import SUPPORTED
 from segue_orchestrator.settings import Settings
 from segue_orchestrator.shell.catalogue_handlers import CatalogueHandlers
 from segue_orchestrator.shell.checkpoints import Checkpoints
@@ -97,9 +98,11 @@ class Orchestrator:
         return "a consumer does not answer; 'segue bus apply' makes it if it is missing"
 
 
-def build(settings: Settings, runtime: Runtime) -> Orchestrator:
-    """Wire the orchestrator."""
-    parts = wire(settings, runtime)
+def build(
+    settings: Settings, runtime: Runtime, *, features: frozenset[str] = SUPPORTED
+) -> Orchestrator:
+    """Wire the orchestrator; `features` are the constructs of the language that it runs."""
+    parts = wire(settings, runtime, features=features)
     commands = CommandServer(runtime)
     for group in _groups(parts, runtime):
         group.register(commands)

@@ -14,7 +14,7 @@ from segue_orchestrator.shell.catalogue import Catalogue
 from segue_orchestrator.shell.claims import Claims
 from segue_orchestrator.shell.contents import Contents
 from segue_orchestrator.shell.definitions import Definitions
-from segue_orchestrator.shell.engine import Engine, Ports
+from segue_orchestrator.shell.engine import Engine
 from segue_orchestrator.shell.intake import Intake
 from segue_orchestrator.shell.janitor import Janitor
 from segue_orchestrator.shell.leases import Leases
@@ -26,6 +26,7 @@ from segue_orchestrator.shell.snapshots import Snapshots
 from segue_orchestrator.shell.timers import Timers
 from segue_orchestrator.shell.wait_index import WaitIndex
 from segue_orchestrator.shell.window import Window
+from segue_orchestrator.shell.work import Ports
 from segue_orchestrator.shell.writer import Writer
 from segue_shared.clock import rfc3339
 from segue_shared.dead import DeadLetters
@@ -62,8 +63,14 @@ class Parts:
     members: Members
 
 
-def wire(settings: Settings, runtime: Runtime) -> Parts:
-    """Make the parts."""
+def wire(settings: Settings, runtime: Runtime, *, features: frozenset[str] = SUPPORTED) -> Parts:
+    """Make the parts.
+
+    Args:
+        settings: What can be configured.
+        runtime: What every service is built on.
+        features: The constructs of the language that this instance runs.
+    """
     bus, clock = runtime.bus, runtime.clock
     journal, payloads = Journal(bus, topology.RUNS), Payloads(bus, topology.PAYLOADS)
     definitions = Definitions(KeyValue(bus, topology.WORKFLOWS))
@@ -71,7 +78,7 @@ def wire(settings: Settings, runtime: Runtime) -> Parts:
     snapshots = Snapshots(KeyValue(bus, topology.SNAPSHOTS), payloads, outputs)
     loader = Loader(journal, definitions, payloads, outputs, snapshots)
     writer = Writer(bus, clock)
-    members = _members(runtime)
+    members = _members(runtime, features)
     waits = WaitIndex(KeyValue(bus, topology.WAITS), Journal(bus, f"KV_{topology.WAITS}"))
     catalogue = Catalogue(
         KeyValue(bus, topology.WORKFLOWS), Journal(bus, f"KV_{topology.WORKFLOWS}"), clock
@@ -115,12 +122,12 @@ def wire(settings: Settings, runtime: Runtime) -> Parts:
     )
 
 
-def _members(runtime: Runtime) -> Members:
+def _members(runtime: Runtime, features: frozenset[str]) -> Members:
     me = Member(
         service=NAME,
         instance=runtime.settings.instance,
         version=version("segue-orchestrator"),
-        features=tuple(sorted(SUPPORTED)),
+        features=tuple(sorted(features)),
         started_at=rfc3339(runtime.clock.now_ms()),
     )
     return Members(KeyValue(runtime.bus, topology.MEMBERS), me=me, clock=runtime.clock)
@@ -139,9 +146,6 @@ def _admission(
     bus, clock = runtime.bus, runtime.clock
     keys = KeyValue(bus, topology.RUN_KEYS)
 
-    def supported() -> frozenset[str]:
-        return common_features(members.live) if members.live else SUPPORTED
-
     return Admission(
         bus,
         clock=clock,
@@ -152,7 +156,8 @@ def _admission(
         journal=loader.journal,
         claims=Claims(keys, clock, window_s=settings.retention_window_s),
         agents=Journal(bus, f"KV_{topology.AGENTS}"),
-        supported=supported,
+        supported=lambda: common_features(members.live),
+        own=frozenset(members.me.features),
     )
 
 

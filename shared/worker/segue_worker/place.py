@@ -87,6 +87,10 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
         """Return where beat `number` is, counted from 1."""
         return subjects.step_beat(self.prefix, self.token, self.attempt, number)
 
+    def spent(self, teller: str) -> str:
+        """Return where it is told what work used whose outcome does not count."""
+        return subjects.step_spent(self.prefix, self.token, self.attempt, teller)
+
     def outcome(self, status: str) -> str:
         """Return where an outcome goes."""
         return subjects.outcome(self.prefix, self.token, self.attempt, status)
@@ -120,6 +124,16 @@ def beat_number(subject: str) -> int:
     if event is None or event.what != "beat":
         raise SubjectError(f"{subject!r} is no beat")
     return int(event.rest[0])
+
+
+def is_outcome(subject: str) -> bool:
+    """Tell whether a subject of an attempt is that of its outcome.
+
+    Raises:
+        SubjectError: It is no run's subject.
+    """
+    event = subjects.parse_step_event(subjects.parse_run(subject).event)
+    return event is not None and event.what == "outcome"
 
 
 def standing(place: Place, present: tuple[str, ...]) -> Standing:

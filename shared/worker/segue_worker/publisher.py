@@ -7,7 +7,8 @@ from segue_contracts.envelope import Message, encode
 from segue_contracts.v1.deltas import Delta, StepDelta
 from segue_contracts.v1.events import frame, make_event, start_sequence
 from segue_contracts.v1.registry import OUTCOME_OF
-from segue_contracts.v1.steps import StepBeat, StepStarted
+from segue_contracts.v1.steps import StepBeat, StepSpent, StepStarted
+from segue_contracts.v1.values import UsageTotals
 from segue_shared.clock import Clock, rfc3339
 from segue_shared.errors import TransientError
 from segue_shared.ids import Ids
@@ -61,6 +62,11 @@ class Publisher:
         """Say that the attempt is still being worked on; False when the number was taken."""
         body = StepBeat(worker=ticket.worker)
         return await self.create(ticket, body, subject=ticket.place.beat(number))
+
+    async def spent(self, ticket: Ticket, usage: UsageTotals, *, teller: str) -> None:
+        """Say what work on the attempt used whose outcome does not count."""
+        body = StepSpent(usage=usage, worker=ticket.worker)
+        await self.create(ticket, body, subject=ticket.place.spent(teller))
 
     async def outcome(self, ticket: Ticket, body: Message) -> bool:
         """Settle the attempt; False when it was settled already."""

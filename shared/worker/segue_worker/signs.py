@@ -48,11 +48,20 @@ class Signs:
         if ticket.task.heartbeat_ms <= 0:
             return
         # Whoever takes over is expected within what is left of the last one's time.
-        number = 0 if first else await self._beaten(ticket, 0)
+        number = 0 if first else await self._gone_on(ticket)
         heartbeat_ms = max(ticket.task.heartbeat_ms, SHORTEST_HEARTBEAT_MS)
         while True:
             await self._clock.sleep(heartbeat_ms / 1000 / BEATS_PER_HEARTBEAT)
             number = await self._beaten(ticket, number)
+
+    async def _gone_on(self, ticket: Ticket) -> int:
+        """Publish the beat after the last worker's; the journal holds its newest ones only."""
+        try:
+            number = await self._last_number(ticket.place)
+        except TransientError as error:
+            _log.info("beats_unread", run=ticket.place.run, reason=str(error))
+            number = 0
+        return await self._beaten(ticket, number)
 
     async def _beaten(self, ticket: Ticket, number: int) -> int:
         """Publish the beat after `number`, or after those that are there; return its number."""

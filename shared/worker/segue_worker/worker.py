@@ -4,12 +4,11 @@ import asyncio
 from typing import Any, Final
 
 import structlog
-from msgspec import UNSET
 
 from segue_contracts.envelope import Message, UndecodableError
-from segue_contracts.v1.steps import StepCancelled, StepCompleted, StepFailed, StepTimedOut
+from segue_contracts.v1.steps import StepCancelled, StepFailed, StepTimedOut
 from segue_contracts.v1.subjects import SubjectError
-from segue_contracts.v1.values import Failure, UsageTotals
+from segue_contracts.v1.values import Failure
 from segue_shared.delivery import Delivery
 from segue_shared.errors import TooLargeError, TransientError
 from segue_shared.pull import Ack, Dead, Nak, Verdict
@@ -19,6 +18,7 @@ from segue_worker.place import Place, Standing, standing
 from segue_worker.ports import JournalReader, Superseded, Work
 from segue_worker.publisher import Publisher
 from segue_worker.signs import Signs
+from segue_worker.spending import Spending, told, usage_in
 from segue_worker.ticket import Ticket, read_ticket
 
 _log = structlog.get_logger()
@@ -57,6 +57,7 @@ class Worker:
         self._cancellations = cancellations
         self._clock = runtime.clock
         self._signs = Signs(publisher, journal=journal, clock=runtime.clock)
+        self._spending = Spending(publisher, journal=journal, ids=runtime.ids)
         self._ids = runtime.ids
         self._name = runtime.settings.instance
         self._ack_wait_s = runtime.settings.ack_wait_s
@@ -82,7 +83,9 @@ class Worker:
             _log.info("attempt_superseded", run=ticket.place.run, step=str(ticket.place.step))
             # The message is the other worker's too: settling it would leave nobody to go on.
             return Nak(self._ack_wait_s)
-        if outcome is not None:
+        if outcome is None:
+            await self._spending.tell(ticket, None)
+        else:
             await self._settle(ticket, outcome)
         return Ack()
 
@@ -108,6 +111,8 @@ class Worker:
             attempt=ticket.place.attempt,
             outcome=type(outcome).__name__,
         )
+        if not stored:
+            await self._spending.tell(ticket, outcome)
 
     async def _supervise(self, ticket: Ticket) -> Message | Superseded | None:
         """Work until there is an outcome, its time is up, or nobody wants it any more."""
@@ -116,7 +121,7 @@ class Worker:
             if hint.is_set():
                 return _given_up(ticket, "cancelled")
             if left == 0:
-                return _timed_out()
+                return _timed_out(ticket)
             work = asyncio.create_task(self._attempt(ticket))
             watch = asyncio.create_task(self._watch(ticket.place, hint))
             tell = asyncio.create_task(self._signs.tell(ticket))
@@ -129,7 +134,7 @@ class Worker:
             return work.result()
         if watch in done:
             return _given_up(ticket, watch.result())
-        return _timed_out()
+        return _timed_out(ticket)
 
     def _time_left_s(self, ticket: Ticket) -> float | None:
         deadline_ms = ticket.task.deadline_ms
@@ -172,8 +177,9 @@ class Worker:
             return "wanted"
 
 
-def _timed_out() -> Message:
-    return StepTimedOut(error=Failure(code="timeout", message="the step's deadline passed"))
+def _timed_out(ticket: Ticket) -> Message:
+    error = Failure(code="timeout", message="the step's deadline passed")
+    return StepTimedOut(error=error, usage=told(ticket.spent.usage), worker=ticket.worker)
 
 
 def _overrun(ticket: Ticket) -> Failure:
@@ -184,12 +190,9 @@ def _overrun(ticket: Ticket) -> Failure:
 
 def _too_large(ticket: Ticket, outcome: Message, error: TooLargeError) -> Message:
     """Return the outcome of work whose own outcome no message can hold; what it used counts."""
-    usage = ticket.spent.usage
-    if isinstance(outcome, StepCompleted | StepFailed):
-        usage = outcome.usage
     message = f"{error}; return less, or store what is large in the payloads"
     failure = Failure(code="too_large", message=message, retryable=False)
-    return StepFailed(error=failure, usage=usage, worker=ticket.worker)
+    return StepFailed(error=failure, usage=usage_in(outcome), worker=ticket.worker)
 
 
 def _given_up(ticket: Ticket, state: Standing) -> Message | None:
@@ -197,11 +200,12 @@ def _given_up(ticket: Ticket, state: Standing) -> Message | None:
 
     A cancelled one needs it for its run to end.
     """
-    place, usage = ticket.place, ticket.spent.usage
+    place = ticket.place
     _log.info("task_unwanted", run=place.run, step=str(place.step), state=state)
     if state != "cancelled":
         return None
-    return StepCancelled(reason=_CANCELLED, usage=usage if usage != UsageTotals() else UNSET)
+    usage = told(ticket.spent.usage)
+    return StepCancelled(reason=_CANCELLED, usage=usage, worker=ticket.worker)
 
 
 async def _end(*tasks: asyncio.Task[Any]) -> None:

@@ -61,6 +61,21 @@ async def test_a_spent_budget_parks_the_run_until_it_is_extended(runs: Runs) -> 
     assert "unparked.2" in await runs.story(run)
 
 
+async def test_a_repeated_extension_adds_nothing(runs: Runs) -> None:
+    """Whoever lost the answer asks again under the same key, while the run is parked or over."""
+    run = await runs.start(chain("{tokens: 10}"))
+    await runs.event(run, "parked.1", RunParked)
+    for _ in range(3):
+        await extend(runs, run, tokens=5, key="audit")
+    await runs.event(run, "parked.3", RunParked)
+    await extend(runs, run, tokens=100, key="rest")
+    end = await runs.ended(run)
+    late = await extend(runs, run, tokens=100, key="rest")
+
+    assert end.status == late.status == "completed"
+    assert len([event for event in await runs.story(run) if event.startswith("budget.")]) == 2
+
+
 async def test_too_little_more_leaves_the_run_parked(runs: Runs) -> None:
     """Extensions add up until they are enough; a resume alone is refused with the way out."""
     run = await runs.start(chain("{tokens: 10}"))

@@ -11,7 +11,7 @@ from support.runs import Desk, Runs
 from support.worker import worker
 
 from segue_contracts.v1 import registry, topology
-from segue_contracts.v1.commands import SignalRun
+from segue_contracts.v1.commands import CheckRuns, RunsChecked, SignalRun
 from segue_contracts.v1.runs import RunEnded
 from segue_contracts.v1.steps import StepWaiting
 from segue_orchestrator.app import NAME, REQUIRES, build
@@ -136,6 +136,26 @@ async def test_a_run_sleeps_through_two_purges_and_a_restart(fresh_broker: Broke
 async def _serve_other_pool(stand: Stand, pool: str) -> None:
     async with worker(stand.runs.bus, pool, Desk().serve):
         await asyncio.Event().wait()
+
+
+async def test_runs_that_outlive_their_start_are_checked(fresh_broker: Broker) -> None:
+    """They come first, and page by page nothing is left out."""
+    async with orchestrated(fresh_broker) as stand:
+        runs = [await stand.runs.start(SLEEPER) for _ in range(3)]
+        for run in runs:
+            await stand.runs.event(run, "step.hold.1.waiting", StepWaiting)
+        await stand.clean(days=8)
+        runs += [await stand.runs.start(SLEEPER) for _ in range(2)]
+        pages, after = [], ""
+        while not pages or after:
+            request = CheckRuns(after=after, limit=2)
+            page: RunsChecked = await stand.runs.call(registry.CHECK_RUNS, request)
+            pages.append(page)
+            after = page.next
+
+    assert [page.checked for page in pages] == [2, 2, 1]
+    assert [page.next for page in pages] == [sorted(runs[:3])[1], runs[3], ""]
+    assert [page.violations for page in pages] == [[], [], []]
 
 
 async def test_what_is_younger_than_the_window_stays(fresh_broker: Broker) -> None:

@@ -166,6 +166,7 @@ async def test_a_run_that_sleeps_longer_than_its_start_is_kept_is_listed(
     """Its snapshot tells of it, after all runs that the journal still holds."""
     [newer, asleep] = await started(runs, SLEEPS, name, 2)
     await runs.is_at(asleep, "waiting")
+    await runs.is_at(newer, "waiting")
     loader, snapshots = parts(bus)
     await snapshots.save((await loader.load("default", asleep)).state)
     request = {"filter": subjects.run_all("default", asleep)}

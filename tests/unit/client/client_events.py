@@ -7,7 +7,7 @@ from segue_contracts.v1 import subjects
 from segue_contracts.v1.events import frame
 from segue_contracts.v1.registry import OUTCOME_OF
 from segue_contracts.v1.runs import RunEnded, RunStarted
-from segue_contracts.v1.steps import StepScheduled, StepStarted
+from segue_contracts.v1.steps import StepScheduled, StepSpent, StepStarted
 from segue_contracts.v1.turns import TurnCompleted
 
 RUN = "01jd3z6qk8run0000000000001"
@@ -38,6 +38,8 @@ def _step_subject(token: str, body: Message, attempt: int) -> str:
             return subjects.step_started(PREFIX, token, attempt)
         case TurnCompleted(number=number):
             return subjects.turn(PREFIX, token, attempt, number)
+        case StepSpent(worker=worker):
+            return subjects.step_spent(PREFIX, token, attempt, worker or "x")
         case _:
             return subjects.outcome(PREFIX, token, attempt, OUTCOME_OF[type(body)])
 

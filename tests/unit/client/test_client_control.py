@@ -163,20 +163,33 @@ def test_waits_are_shown_with_who_is_still_asked(world: World) -> None:
 
 
 def test_a_budget_is_extended_once_even_when_the_answer_is_lost(world: World) -> None:
-    """What is added is added each time, so it is not asked for again."""
+    """A request whose answer is lost is repeated under its key."""
+    heard: list[object] = []
 
-    def lost(request: object) -> object:
-        raise TimedOutError("no answer")
+    def lost_once(request: object) -> object:
+        heard.append(request)
+        if len(heard) == 1:
+            raise TimedOutError("no answer")
+        return state("running")
 
-    world.facts.answers["extend_budget"] = state("running")
+    world.facts.answers["extend_budget"] = lost_once
     done = world.run("run", "budget", RUN, "--usd", "2.50", "--tokens", "10", "--by", "ann")
-    world.facts.answers["extend_budget"] = lost
-    unsure = world.run("run", "budget", RUN, "--usd", "1")
 
+    [first, again] = world.facts.requests
+    assert isinstance(first, commands.ExtendBudget)
+    assert (first.usd, first.tokens, first.by) == ("2.50", 10, "ann")
+    assert first.key
+    assert again == first
     assert done.stdout == f"run {RUN} is running\n"
-    first = commands.ExtendBudget(run=RUN, usd="2.50", tokens=10, by="ann")
-    assert world.facts.requests[0] == first
-    assert (unsure.exit_code, len(world.facts.requests)) == (6, 2)
+
+
+def test_a_budget_s_key_may_be_given(world: World) -> None:
+    """Then asking again, from anywhere, adds nothing."""
+    world.facts.answers["extend_budget"] = state("running")
+
+    world.run("run", "budget", RUN, "--usd", "1", "--key", "audit")
+
+    assert world.facts.requests == [commands.ExtendBudget(run=RUN, usd="1", key="audit")]
 
 
 @pytest.mark.parametrize("amount", ["2,50", "-1", "much"])

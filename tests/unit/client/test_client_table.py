@@ -124,11 +124,21 @@ def test_a_cancelled_attempt_keeps_what_its_turns_told_when_it_says_nothing() ->
 
 
 def test_what_a_worker_tells_late_does_not_open_a_settled_step() -> None:
-    """The outcome is the last word on an attempt."""
-    turn = TurnCompleted(number=1, kind="model", messages=runs.Value(), usage=_tokens(10))
-    settled = _folded(_step(scheduled("lint")), _step(steps.StepCompleted(usage=_tokens(10))))
+    """The outcome is the last word on an attempt; what was used after it counts all the same."""
+    turn = TurnCompleted(number=2, kind="model", messages=runs.Value(), usage=_tokens(5))
+    late = Failure(code="timeout", message="late")
+    settled = _folded(
+        _step(scheduled("lint")), _step(steps.StepTimedOut(error=late, usage=_tokens(10)))
+    )
 
-    assert _folded(_step(steps.StepStarted(worker="w")), _step(turn), table=settled) == settled
+    told = _folded(
+        _step(steps.StepStarted(worker="w")),
+        _step(turn),
+        _step(steps.StepSpent(usage=_tokens(2))),
+        table=settled,
+    )
+
+    assert (told.rows["lint"].state, told.usage.input_tokens) == ("timed_out", 17)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,11 @@ from segue_contracts.v1.topology import (
 BUS = topology()
 RUN = "01k9x3m2v7q8r5t6w1y0z4a2bc"
 STREAMS = {stream.name: stream for stream in BUS.streams}
-EPHEMERAL = (subjects.facts(), subjects.deltas(), subjects.controls("cancel"))
+EPHEMERAL = (
+    subjects.facts(),
+    subjects.deltas(),
+    *map(subjects.controls, ("cancel", "cancel_call", "credit")),
+)
 """What is neither stored nor a command."""
 
 PUBLISH = [(access.service, pattern) for access in BUS.access for pattern in access.publish]

@@ -220,7 +220,7 @@ def test_undoing_is_not_limited_by_a_spent_budget() -> None:
     [effect] = run.then()
 
     assert isinstance(effect, Dispatch)
-    assert effect.budget is None
+    assert effect.purse is None
 
 
 def test_a_failed_undoing_is_tried_again_and_then_parks_the_run() -> None:

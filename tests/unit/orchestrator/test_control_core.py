@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from support.history import (
     CANCEL,
     PARKED,
@@ -104,6 +105,25 @@ def test_an_ended_run_is_a_conflict(ask: Callable[[History], object]) -> None:
         ask(run)
 
     assert caught.value.refused.code == "conflict"
+
+
+def test_a_key_extends_a_budget_once() -> None:
+    """Asked again, also after the end, it says nothing; something else under it is refused."""
+    run, request = History(COSTLY), ExtendBudget(run="r", tokens=5, by="ann", key="audit")
+    [first] = control.extend(run.state, run.plan, request)
+    run.given((first.event, first.body))
+    again = control.extend(run.state, run.plan, replace(request, by="bob"))
+    [other] = control.extend(run.state, run.plan, replace(request, key="more"))
+    [plain] = control.extend(run.state, run.plan, replace(request, key=""))
+    with pytest.raises(ControlError, match="new key") as caught:
+        control.extend(run.state, run.plan, replace(request, tokens=6))
+    run.given(ENDED)
+
+    assert again == control.extend(run.state, run.plan, request) == []
+    assert len({first.event, other.event, "budget.2"}) == 3
+    assert plain.event == "budget.2"
+    assert caught.value.refused.code == "conflict"
+    assert run.state.extra.tokens == 5
 
 
 def test_stopping_twice_is_stopping_once() -> None:

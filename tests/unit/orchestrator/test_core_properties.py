@@ -21,6 +21,7 @@ from support.recipes import SUB, workflows
 from segue_contracts.envelope import Message
 from segue_contracts.payload import Value
 from segue_contracts.v1 import runs, steps
+from segue_contracts.v1.turns import TurnCompleted
 from segue_contracts.v1.values import Failure, UsageTotals
 from segue_orchestrator.core.invariants import Checker, at_rest, check_journal, differences
 
@@ -55,6 +56,7 @@ class Fates(RuleBasedStateMachine):
     world: World
     owners: tuple[Owner, Owner]
     checkers: dict[str, Checker]
+    done: list[Task]
 
     @initialize(workflow=workflows(), room=st.sampled_from([None, None, 1, 3]))
     def begin(self, workflow: str, room: int | None) -> None:
@@ -62,7 +64,7 @@ class Fates(RuleBasedStateMachine):
         self.world = world = World(workflow_of(workflow), workflow_of(SUB))
         left = None if room is None else (lambda pool: room - len(self._tasks_of(pool)))
         self.owners = (Owner(world, room=left), Owner(world, room=left))
-        self.checkers, self.read = {}, {}
+        self.checkers, self.read, self.done = {}, {}, []
         self.world.start("main")
 
     def _tasks_of(self, pool: str) -> list[Task]:
@@ -113,7 +115,24 @@ class Fates(RuleBasedStateMachine):
     def settle(self, data: st.DataObject, fate: str) -> None:
         """A worker is done with an attempt."""
         task = data.draw(st.sampled_from(list(self.world.tasks.values())))
+        self.done.append(task)
         self.world.settle(task, answer(task, fate))
+
+    @precondition(lambda self: self.world.tasks)
+    @rule(data=st.data(), number=st.integers(1, 2))
+    def use(self, data: st.DataObject, number: int) -> None:
+        """An agent has a turn."""
+        task = data.draw(st.sampled_from(list(self.world.tasks.values())))
+        body = TurnCompleted(number=number, kind="model", messages=Value(), usage=USAGE)
+        self.world.publish(task.run, f"step.{task.token}.{task.attempt}.turn.{number}", body)
+
+    @precondition(lambda self: self.done)
+    @rule(data=st.data(), teller=st.sampled_from("xy"))
+    def spend(self, data: st.DataObject, teller: str) -> None:
+        """A worker tells what it used for nothing."""
+        task = data.draw(st.sampled_from(self.done))
+        event = f"step.{task.token}.{task.attempt}.spent.{teller}"
+        self.world.publish(task.run, event, steps.StepSpent(usage=USAGE))
 
     @precondition(lambda self: self.world.tasks)
     @rule(data=st.data(), number=st.integers(0, 2))

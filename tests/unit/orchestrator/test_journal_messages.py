@@ -32,6 +32,7 @@ from segue_orchestrator.core.entries import (
     Completed,
     JournalEvent,
     LeanValue,
+    Turn,
     read,
     started_of,
     value_of,
@@ -112,12 +113,20 @@ def test_the_value_that_an_event_carries_is_at_hand(
     assert value_of(message(event, body).entry.body) == value
 
 
-def test_turns_and_unknown_types_have_no_body_for_the_engine() -> None:
+def test_of_a_turn_the_engine_reads_what_it_used() -> None:
+    """What was said in it costs nothing to fold."""
+    usage = UsageTotals(model_calls=1)
+    body = TurnCompleted(number=1, kind="model", messages=Value(inline=["hi"]), usage=usage)
+
+    turn = message("step.a.1.turn.1", body)
+
+    assert (turn.entry.body, turn.flaw) == (Turn(usage=usage), "")
+
+
+def test_unknown_types_have_no_body_for_the_engine() -> None:
     """What the engine does not look into costs it nothing, and is no flaw."""
-    turn = message("step.a.1.turn.1", TurnCompleted(number=1, kind="tools", messages=Value()))
     unknown = read(f"{PREFIX}.later.1", NEWER, sequence=1, time_ms=1)
 
-    assert (turn.entry.body, turn.flaw) == (None, "")
     assert (unknown.entry.body, unknown.flaw) == (None, "")
 
 

@@ -3,64 +3,22 @@
 import asyncio
 
 import pytest
+from unit.orchestrator.sim_orchestrator import NS, RUN, TEXT, begun, parts_of, told
 from unit.testing.sim_world import simulated
 
-from segue_contracts.envelope import Message
 from segue_contracts.payload import Value
-from segue_contracts.v1 import runs, steps, subjects, topology
-from segue_contracts.v1.events import frame
+from segue_contracts.v1 import steps, topology
 from segue_language import parse
 from segue_orchestrator.core.effects import BeginWait
 from segue_orchestrator.core.plan import StepPlan
 from segue_orchestrator.core.state import OutputAt, OverWait
-from segue_orchestrator.settings import Settings
 from segue_orchestrator.shell.live import UnknownRunError
-from segue_orchestrator.wiring import Parts, wire
-from segue_shared.background import BackgroundTasks
 from segue_shared.bus import Bus
 from segue_shared.errors import PayloadMissingError
-from segue_shared.health import Health
-from segue_shared.metrics import Metrics
 from segue_shared.puller import Puller
-from segue_shared.runtime import Runtime
-from segue_testing.sim import FaultPlan, SimClock, SimIds, SimServer, sim_bus
+from segue_testing.sim import FaultPlan, SimServer, sim_bus
 
-NS = "default"
-RUN = "01a3185c690b7c65c182e2e662"
 LAGGING = FaultPlan(stale_read=1, lag=100, lag_s=5)
-TEXT = "{name: w, steps: [{key: a, pool: p}]}"
-
-
-def parts_of(server: SimServer, bus: Bus) -> Parts:
-    """Return an orchestrator's parts."""
-    settings = Settings(instance="test", janitor_every_s=600)
-    runtime = Runtime(
-        settings=settings,
-        bus=bus,
-        clock=SimClock(),
-        ids=SimIds(server.faults.random),
-        metrics=Metrics("orchestrator"),
-        health=Health(),
-        tasks=BackgroundTasks(),
-    )
-    return wire(settings, runtime)
-
-
-async def begun(parts: Parts) -> int:
-    """Store a definition and the start of a run of it, and return its sequence."""
-    workflow = parse(TEXT).workflow
-    assert workflow is not None
-    kept = await parts.loader.definitions.save(NS, workflow)
-    body = runs.RunStarted(workflow="w", definition=kept.hash, inputs=Value(inline={}))
-    parts.loader.definitions._recent.clear()
-    return await told(parts, "started", body)
-
-
-async def told(parts: Parts, event: str, body: Message) -> int:
-    """Store an event of the run and return its sequence."""
-    subject = subjects.run_event(NS, RUN, event)
-    data = frame(body, subject=subject, source="test", about=RUN, time="2027-01-15T08:00:00Z")
-    return (await parts.writer._bus.create(subject, data)).sequence
 
 
 async def settle(bus: Bus) -> None:

@@ -19,6 +19,7 @@ from support.history import (
 from support.journal import T0
 
 from segue_contracts.v1 import runs, steps
+from segue_contracts.v1.metering import Allowance
 from segue_contracts.v1.runs import BudgetLimits
 from segue_contracts.v1.values import Failure
 from segue_orchestrator.core.effects import Abandon, Dispatch, End, Park, StartChild, TimeOut
@@ -249,9 +250,60 @@ def test_tasks_are_told_what_is_left() -> None:
     run = spending("usd: 2, tokens: 100, seconds: 60").given(scheduled("a"))
     run.given(completed("a", 1, tokens=30, usd="0.5"), at_ms=10_000)
 
-    budgets = [effect.budget for effect in run.then() if isinstance(effect, Dispatch)]
+    budgets = [
+        effect.purse.left if effect.purse else None
+        for effect in run.then()
+        if isinstance(effect, Dispatch)
+    ]
 
     assert budgets == [BudgetLimits(usd="1.5", tokens=70, seconds=pytest.approx(50, abs=0.01))]
+
+
+def test_tasks_are_told_which_accounts_pay() -> None:
+    """Those of the runs above and the run's own, with all that it may ever use."""
+    above = Allowance(account="run.above", usd="9")
+    run = History(
+        "{name: w, budget: {usd: 2, tokens: 100}, steps: [{key: a, pool: p}]}",
+        allowances=[above],
+        budget=BudgetLimits(usd="5"),
+    )
+
+    [task] = [effect for effect in run.then() if isinstance(effect, Dispatch)]
+
+    own = Allowance(account=f"run.{run.state.run}", usd="2", tokens=100)
+    assert task.purse is not None
+    assert task.purse.allowances == (above, own)
+
+
+UNPAID = steps.StepFailed(
+    error=Failure(code="budget_exceeded", message="no room for the call", retryable=False)
+)
+
+
+def test_a_call_that_the_ledger_refuses_parks_the_run() -> None:
+    """Others may still come in cheaper, and a larger budget lets the step go on."""
+    run = spending("usd: 2").given(scheduled("a"), ("step.a.1.outcome.failed", UNPAID))
+
+    assert Park("budget_exceeded", "step a: no room for the call", "a") in run.then()
+
+    run.given(("parked.1", runs.RunParked(code="budget_exceeded", message="m")), UNPARKED)
+    assert [one.attempt for one in run.then() if isinstance(one, Dispatch)] == [2]
+
+
+def test_a_call_that_the_ledger_refuses_fails_a_run_that_shall_fail() -> None:
+    """When the definition says so."""
+    run = spending("usd: 2, onExceed: fail").given(scheduled("a"))
+    run.given(("step.a.1.outcome.failed", UNPAID))
+
+    assert not [one for one in run.then() if isinstance(one, Park)]
+
+
+def test_a_limit_of_time_alone_opens_no_account() -> None:
+    """The ledger counts money and tokens."""
+    [task] = [effect for effect in spending("seconds: 60").then() if isinstance(effect, Dispatch)]
+
+    assert task.purse is not None
+    assert task.purse.allowances == ()
 
 
 def test_what_is_used_up_is_next_to_nothing_and_not_unlimited() -> None:

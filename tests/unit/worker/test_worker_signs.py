@@ -117,6 +117,34 @@ async def test_who_takes_over_goes_on_with_the_numbers_at_once() -> None:
     assert len(world.bus.reads) == 1
 
 
+async def test_who_takes_over_follows_the_beats_that_are_left() -> None:
+    """The journal lets go of those that a later one has made meaningless."""
+    world = WorkerWorld()
+    world.bus.put(STARTED, StepStarted(worker="there/1"))
+    world.bus.put(beat(7), StepBeat(worker="there/1"))
+
+    async with telling(world, heartbeat_ms=30_000):
+        await passes(world.clock, 0.5)
+
+    assert beats(world) == [7, 8]
+
+
+async def test_who_takes_over_beats_though_it_cannot_read_the_last_beat() -> None:
+    """The broker may be away for a moment."""
+    world = WorkerWorld()
+    world.bus.put(STARTED, StepStarted(worker="there/1"))
+
+    def fail(_patterns: tuple[str, ...]) -> None:
+        raise BusUnavailableError("away")
+
+    world.bus.on_read = fail
+
+    async with telling(world, heartbeat_ms=30_000):
+        await passes(world.clock, 0.5)
+
+    assert beats(world) == [1]
+
+
 async def test_who_takes_over_may_be_the_first_to_beat() -> None:
     """The one before may have died right after its start."""
     world = WorkerWorld()

@@ -153,7 +153,9 @@ async def test_an_attempt_of_a_run_being_cancelled_gets_its_outcome() -> None:
 
     await world.handle(delivered=2)
 
-    assert world.bus.outcomes == [StepCancelled(reason="the run is being cancelled")]
+    [outcome] = world.bus.outcomes
+    assert isinstance(outcome, StepCancelled)
+    assert (outcome.reason, outcome.usage) == ("the run is being cancelled", UNSET)
     assert not world.work.tickets
 
 

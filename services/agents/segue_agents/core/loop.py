@@ -12,8 +12,9 @@ from segue_agents.core.calls import failed_call
 from segue_agents.core.conversation import opening
 from segue_agents.core.job import Job, request_id
 from segue_agents.core.outcome import Fail, Finish, concluded
-from segue_agents.core.usage import added, usage_of
+from segue_agents.core.usage import added, usage_of, usage_of_failure
 from segue_contracts.v1.chat import (
+    CallAttempt,
     ChatMessage,
     ChatRequest,
     ChatResponse,
@@ -47,6 +48,8 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     """The model that answered."""
     warnings: tuple[str, ...] = ()
     """What the router said, such as a fallback."""
+    attempts: tuple[CallAttempt, ...] = ()
+    """The tries at providers that a model turn took; empty when the first answered."""
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -200,7 +203,13 @@ def answered(state: State, response: ChatResponse) -> Turn | Fail:
         provider=response.provider,
         model=response.model_served or response.model_requested,
         warnings=tuple(response.warnings),
+        attempts=tuple(response.attempts) if len(response.attempts) > 1 else (),
     )
+
+
+def unanswered(state: State, failure: Failure) -> Fail:
+    """Return the end that a call comes to which nobody answered; its tries are paid for."""
+    return Fail(failure=failure, usage=added(state.usage, usage_of_failure(failure)))
 
 
 def worked(state: State, decision: CallTools, results: tuple[ToolResult, ...]) -> Turn:

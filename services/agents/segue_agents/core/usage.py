@@ -3,7 +3,7 @@
 from decimal import Decimal, InvalidOperation
 
 from segue_contracts.v1.chat import ChatResponse
-from segue_contracts.v1.values import UsageTotals
+from segue_contracts.v1.values import Failure, UsageTotals
 
 
 def added(one: UsageTotals, other: UsageTotals) -> UsageTotals:
@@ -18,12 +18,32 @@ def added(one: UsageTotals, other: UsageTotals) -> UsageTotals:
 
 
 def usage_of(response: ChatResponse) -> UsageTotals:
-    """Return what one answer used."""
+    """Return what one answer used, with the tries that failed before it."""
+    if response.attempts:
+        return UsageTotals(
+            input_tokens=sum(one.usage.input_total for one in response.attempts),
+            output_tokens=sum(one.usage.output_total for one in response.attempts),
+            cost_usd=f"{sum((_usd(one.cost.usd) for one in response.attempts), Decimal(0)):f}",
+            model_calls=max(sum(one.usage.output_total > 0 for one in response.attempts), 1),
+        )
     return UsageTotals(
         input_tokens=response.usage.input_total,
         output_tokens=response.usage.output_total,
         cost_usd=response.cost.usd,
         model_calls=1,
+    )
+
+
+def usage_of_failure(failure: Failure) -> UsageTotals:
+    """Return what the tries used of a call that nobody answered, as its refusal tells."""
+    told = failure.details
+    counts = [told.get(name, "0") for name in ("inputTokens", "outputTokens", "modelCalls")]
+    asked, answered, calls = (int(one) if one.isdigit() else 0 for one in counts)
+    return UsageTotals(
+        input_tokens=asked,
+        output_tokens=answered,
+        cost_usd=f"{_usd(told.get('costUsd', '0')):f}",
+        model_calls=calls,
     )
 
 

@@ -16,6 +16,7 @@ from segue_agents.core.loop import (
     answered,
     decide,
     evolve,
+    unanswered,
     worked,
 )
 from segue_agents.core.outcome import Fail, Finish
@@ -114,7 +115,7 @@ class Attempt:
             case CallModel(request):
                 answer = await self._with.model.ask(self._ticket, request)
                 if isinstance(answer, Failure):
-                    return Fail(failure=answer, usage=state.usage)
+                    return unanswered(state, answer)
                 return answered(state, answer)
             case CallTools(calls) as wanted:
                 results = await self._with.tools.run(

@@ -55,6 +55,7 @@ class TurnLog:
             provider=turn.provider,
             model=turn.model,
             warnings=list(turn.warnings),
+            attempts=list(turn.attempts),
             worker=ticket.worker,
         )
         if await self._publisher.create(ticket, body, subject=subject):
@@ -81,6 +82,7 @@ class TurnLog:
             provider=turn.provider,
             model=turn.model,
             warnings=tuple(turn.warnings),
+            attempts=tuple(turn.attempts),
         )
 
 

@@ -13,7 +13,9 @@ from segue_orchestrator.core.entries import (
     Completed,
     Mapped,
     Scheduled,
+    Turn,
 )
+from segue_orchestrator.core.limits import BUDGET_EXCEEDED
 from segue_orchestrator.core.plan import StepPlan, index_of, undone_token
 from segue_orchestrator.core.policies import (
     MAP_CHUNK,
@@ -31,7 +33,7 @@ from segue_orchestrator.core.state import (
     RunState,
     StepState,
 )
-from segue_orchestrator.core.usage import added
+from segue_orchestrator.core.usage import added, beyond
 from segue_orchestrator.core.waits import forget_wait
 
 Done = Completed | steps.StepFailed | steps.StepTimedOut | steps.StepCancelled
@@ -52,6 +54,9 @@ def on_event(state: RunState, plan: StepPlan, event: StepEvent, entry: Entry) ->
             _on_started(state, plan, event, entry)
         case steps.StepBeat() if _is_current(step, event):
             _on_alive(state, plan, event, entry)
+        case Turn(usage=usage) if _is_current(step, event):
+            step.told = added(step.told, usage)
+            _charge(state, step, usage)
         case Mapped() as mapped if step.attempt == 0:
             _on_mapped(state, event, mapped, entry)
         case steps.StepChecked() as checked if step.status == "checking":
@@ -61,6 +66,18 @@ def on_event(state: RunState, plan: StepPlan, event: StepEvent, entry: Entry) ->
             _settle(state, plan, event.token, entry)
         case outcome if isinstance(outcome, Done) and _is_current(step, event):
             on_outcome(state, plan, event.token, outcome, entry)
+        case _:
+            on_late(state, event.token, event.attempt, entry)
+
+
+def on_late(state: RunState, token: str, attempt: int, entry: Entry) -> None:
+    """Fold what is told of an attempt that is over: only what it used counts."""
+    step = state.steps[token]
+    if attempt > step.attempt:
+        return
+    match entry.body:
+        case Turn(usage=usage) | steps.StepSpent(usage=usage) | ChildEnded(usage=usage):
+            _charge(state, step, usage)
         case _:
             pass
 
@@ -80,6 +97,7 @@ def _dispatched(
     step.scheduled_ms = entry.time_ms
     step.first_ms = step.first_ms or entry.time_ms
     step.started_ms = step.alive_ms = 0
+    step.told = None
     step.deadline_ms = deadline_ms
     state.ring_at(deadline_ms, token, attempt)
     state.in_flight.add(token)
@@ -151,8 +169,6 @@ def on_child_started(state: RunState, child: ChildStarted, entry: Entry) -> None
 
 def on_child_ended(state: RunState, plan: StepPlan, child: ChildEnded, entry: Entry) -> None:
     """Fold the end of the run that was an attempt's work."""
-    if state.steps[child.step].status not in IN_FLIGHT:
-        return
     outcome: Done
     if child.status == "completed" and not isinstance(child.output, UnsetType):
         outcome = Completed(output=child.output, usage=child.usage)
@@ -187,13 +203,13 @@ def on_outcome(state: RunState, plan: StepPlan, token: str, outcome: Done, entry
             return
         case steps.StepFailed(error=error, usage=usage):
             step.status, step.error = "failed", error
-            _charge(state, step, usage)
-        case steps.StepTimedOut(error=error):
+            _charge_rest(state, step, usage)
+        case steps.StepTimedOut(error=error, usage=usage):
             step.status, step.error = "timed_out", error
+            _charge_rest(state, step, usage)
         case steps.StepCancelled(reason=reason, usage=usage):
             step.status, step.reason, step.error = "cancelled", reason, None
-            if not isinstance(usage, UnsetType):
-                _charge(state, step, usage)
+            _charge_rest(state, step, usage)
         case _:
             assert_never(outcome)
     _after_failure(state, plan, token, entry)
@@ -205,7 +221,7 @@ def _on_completed(
     step = state.steps[token]
     step.error, step.provider = None, done.provider
     step.output = done.output.at(entry.sequence)
-    _charge(state, step, done.usage)
+    _charge_rest(state, step, done.usage)
     if plan.output_schema is not None and not (plan.map and index_of(token) is None):
         step.status = "checking"
         state.held.add(token)
@@ -229,6 +245,13 @@ def _on_checked(
     step.error = Failure(code=SCHEMA_VIOLATION, message=message)
     step.settled_ms, step.settled_seq = entry.time_ms, entry.sequence
     _after_failure(state, plan, token, entry)
+
+
+def _charge_rest(state: RunState, step: StepState, usage: UsageTotals | UnsetType) -> None:
+    """Charge what an outcome tells beyond the attempt's turns, which were charged as they came."""
+    if not isinstance(usage, UnsetType):
+        _charge(state, step, beyond(usage, step.told))
+    step.told = None
 
 
 def _charge(state: RunState, step: StepState, usage: UsageTotals) -> None:
@@ -270,6 +293,8 @@ def _in_time(state: RunState, plan: StepPlan, token: str, error: Failure) -> boo
 
 
 def _parks(plan: StepPlan, error: Failure) -> bool:
+    if error.code == BUDGET_EXCEEDED:
+        return plan.parks_unpaid
     return plan.retry.parks or bool(plan.compensates) or error.code == SCHEMA_VIOLATION
 
 

@@ -6,7 +6,7 @@ from segue_contracts.v1.runs import EndStatus
 from segue_contracts.v1.values import Failure
 from segue_language import ExpressionError, render
 from segue_orchestrator.core.effects import Abandon, Arm, Effect, End, HintCancel, Park
-from segue_orchestrator.core.limits import over_budget
+from segue_orchestrator.core.limits import BUDGET_EXCEEDED, over_budget
 from segue_orchestrator.core.plan import Plan, undo_token
 from segue_orchestrator.core.policies import CANCEL_GRACE_MS
 from segue_orchestrator.core.progress import Progress
@@ -42,7 +42,7 @@ def closing_of(state: RunState, plan: Plan) -> Closing | None:
     if plan.budget is not None and not plan.budget.parks and not state.in_flight:
         reason = over_budget(state, plan)
         if reason and state.settled < len(plan.steps):
-            error = Failure(code="budget_exceeded", message=reason, retryable=False)
+            error = Failure(code=BUDGET_EXCEEDED, message=reason, retryable=False)
             return Closing(status="failed", error=error, since_ms=state.now_ms)
     return None
 

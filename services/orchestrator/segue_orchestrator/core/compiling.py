@@ -105,6 +105,7 @@ class _Compiler:
             continue_on_error=step.continue_on_error,
             output_schema=step.output_schema,
             escalates=self._escalates.get(step.key, ""),
+            parks_unpaid=_parks_unpaid(self._workflow),
             compensated=step.compensate is not None,
         )
 
@@ -262,6 +263,10 @@ def _given(value: T | None, default: T) -> T:
     return default if value is None else value
 
 
+def _parks_unpaid(workflow: Workflow) -> bool:
+    return workflow.budget is None or workflow.budget.on_exceed == "pause"
+
+
 def _budget(workflow: Workflow) -> BudgetPlan | None:
     budget = workflow.budget
     if budget is None:
@@ -270,7 +275,7 @@ def _budget(workflow: Workflow) -> BudgetPlan | None:
         usd=f"{budget.usd or 0:.12f}".rstrip("0").rstrip("."),
         tokens=budget.tokens or 0,
         seconds=budget.seconds or 0,
-        parks=budget.on_exceed == "pause",
+        parks=_parks_unpaid(workflow),
     )
 
 

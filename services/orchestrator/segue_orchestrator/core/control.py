@@ -15,11 +15,10 @@ from segue_contracts.v1.commands import (
     ResumeRuns,
     TerminateRun,
 )
-from segue_orchestrator.core.limits import budget_of, over_budget
+from segue_contracts.v1.subjects import short_hash
+from segue_orchestrator.core.limits import BUDGET_EXCEEDED, budget_of, over_budget
 from segue_orchestrator.core.plan import Plan
 from segue_orchestrator.core.state import RunState
-
-BUDGET_EXCEEDED = "budget_exceeded"
 
 
 class Saying(msgspec.Struct, frozen=True):
@@ -112,17 +111,35 @@ def terminate(state: RunState, request: TerminateRun) -> list[Saying]:
 
 
 def extend(state: RunState, plan: Plan, request: ExtendBudget) -> list[Saying]:
-    """Return what allows a run more.
+    """Return what allows a run more; nothing when the request's key has allowed it before.
 
     Raises:
-        ControlError: It has ended, has no such limit, or nothing is added.
+        ControlError: It has ended, has no such limit, nothing is added, or the key has added
+            something else.
     """
+    body = runs.BudgetExtended(
+        usd=request.usd,
+        tokens=request.tokens,
+        seconds=request.seconds,
+        by=request.by,
+        key=request.key,
+    )
+    if (first := state.extended.get(request.key)) is not None:
+        _check_same(request, body, first)
+        return []
     check_alive(state)
     _check_more(state, plan, request)
-    body = runs.BudgetExtended(
-        usd=request.usd, tokens=request.tokens, seconds=request.seconds, by=request.by
-    )
-    return [Saying(f"budget.{state.extensions + 1}", body)]
+    number = short_hash(request.key) if request.key else str(state.extensions + 1)
+    return [Saying(f"budget.{number}", body)]
+
+
+def _check_same(
+    request: ExtendBudget, body: runs.BudgetExtended, first: runs.BudgetExtended
+) -> None:
+    """Check that what is asked for again under its key is what was asked for first."""
+    if msgspec.structs.replace(body, by=first.by) != first:
+        message = f"key {request.key!r} has added something else to the budget of run {request.run}"
+        raise refusal("conflict", f"{message}; use a new key to add more", pointer="/key")
 
 
 def _check_more(state: RunState, plan: Plan, request: ExtendBudget) -> None:

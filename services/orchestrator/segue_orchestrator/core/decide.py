@@ -23,7 +23,7 @@ from segue_orchestrator.core.effects import (
     TellParent,
     TimeOut,
 )
-from segue_orchestrator.core.limits import budget_left, budget_of, over_budget
+from segue_orchestrator.core.limits import BUDGET_EXCEEDED, budget_of, over_budget, purse_of
 from segue_orchestrator.core.plan import LeasePlan, Plan, index_of
 from segue_orchestrator.core.policies import HELD_LOOK_MS, LEASE_LOOK_MS
 from segue_orchestrator.core.progress import Progress
@@ -55,8 +55,8 @@ def decide(state: RunState, plan: Plan, known: Known, room: Room | None = None) 
     if state.ended is not None:
         return Decision(tuple(_after_end(state, plan, Scopes(state, plan, known))))
     scopes = Scopes(state, plan, known)
-    budget = budget_left(state, plan)
-    progress = Progress(state, plan, scopes, room=room or Room(), budget=budget)
+    purse = purse_of(state, plan)
+    progress = Progress(state, plan, scopes, room=room or Room(), purse=purse)
     if (closing := closing_of(state, plan)) is not None:
         return _closed(state, plan, closing, progress)
     if (gate := _gate(state, plan, scopes)) is not None:
@@ -192,7 +192,7 @@ def _within_budget(state: RunState, plan: Plan, effects: list[Effect]) -> list[E
         # The run fails as soon as nothing is in flight any more; see `closing_of`.
         return rest
     message = f"{reason}; extend the budget and the run goes on"
-    return [*rest, Park("budget_exceeded", message)]
+    return [*rest, Park(BUDGET_EXCEEDED, message)]
 
 
 # Time.

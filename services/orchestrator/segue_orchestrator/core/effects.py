@@ -8,6 +8,7 @@ import msgspec
 from segue_contracts.v1 import runs
 from segue_contracts.v1.steps import StepWaiting
 from segue_contracts.v1.values import Failure, UsageTotals
+from segue_orchestrator.core.limits import Purse
 from segue_orchestrator.core.plan import StepPlan
 from segue_orchestrator.core.room import Held
 from segue_orchestrator.core.state import OutputAt
@@ -23,8 +24,8 @@ class Dispatch(msgspec.Struct, frozen=True, kw_only=True):
     """The rendered `with`."""
     not_before_ms: int = 0
     deadline_ms: int = 0
-    budget: runs.BudgetLimits | None = None
-    """What the run has left."""
+    purse: Purse | None = None
+    """What may be used."""
 
 
 class StartChild(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +50,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     definition: str
     workflow: str
     inputs: OutputAt
-    budget: runs.BudgetLimits | None = None
+    purse: Purse | None = None
+    """What may be used."""
 
 
 class BeginWait(msgspec.Struct, frozen=True, kw_only=True):

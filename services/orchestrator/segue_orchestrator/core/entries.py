@@ -44,6 +44,12 @@ class Completed(Message, frozen=True, kw_only=True):
     provider: str = ""
 
 
+class Turn(Message, frozen=True, kw_only=True):
+    """What the fold reads of `TurnCompleted`."""
+
+    usage: UsageTotals = UsageTotals()
+
+
 class Mapped(Message, frozen=True, kw_only=True):
     """What the fold reads of `StepMapped`."""
 
@@ -88,25 +94,18 @@ Outcome = (
 )
 """The bodies that settle an attempt."""
 
-Carrier = Completed | Mapped | ChildStarted | ChildEnded | Signal
-"""The bodies that carry a value of a user."""
-
 _LEAN: Final[dict[type[Message], type[Message]]] = {
     steps.StepScheduled: Scheduled,
     steps.StepCompleted: Completed,
     steps.StepMapped: Mapped,
+    TurnCompleted: Turn,
     runs.ChildStarted: ChildStarted,
     runs.ChildEnded: ChildEnded,
     runs.SignalReceived: Signal,
 }
 
-_SKIPPED: Final = frozenset({TurnCompleted})
-"""Bodies that the engine does not look into."""
-
 _DECODERS: Final[dict[str, msgspec.json.Decoder[Any]]] = {
-    name: msgspec.json.Decoder(_LEAN.get(body, body))
-    for name, body in EVENTS.items()
-    if body not in _SKIPPED
+    name: msgspec.json.Decoder(_LEAN.get(body, body)) for name, body in EVENTS.items()
 }
 
 

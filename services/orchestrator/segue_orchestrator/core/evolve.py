@@ -12,7 +12,15 @@ from segue_contracts.v1.subjects import StepEvent, run_prefix
 from segue_orchestrator.core import attempts, waits
 from segue_orchestrator.core.entries import ChildEnded, ChildStarted, Signal
 from segue_orchestrator.core.plan import Plan
-from segue_orchestrator.core.state import SETTLED, Alarm, Entry, OutputAt, RunState, StepState
+from segue_orchestrator.core.state import (
+    IN_FLIGHT,
+    SETTLED,
+    Alarm,
+    Entry,
+    OutputAt,
+    RunState,
+    StepState,
+)
 
 
 def begin(run: str, namespace: str, entry: Entry) -> RunState | None:
@@ -106,6 +114,7 @@ def _evolve_step(state: RunState, plan: Plan, entry: Entry) -> None:
     if current is None:
         current = state.steps[event.token] = StepState()
     if current.status in SETTLED or event.attempt < current.attempt:
+        attempts.on_late(state, event.token, event.attempt, entry)
         return
     body = entry.body
     if isinstance(body, steps.StepWaiting):
@@ -131,12 +140,13 @@ def _evolve_child(state: RunState, plan: Plan, entry: Entry) -> None:
     if step is None:
         return
     current = state.steps.setdefault(body.step, StepState())
-    if current.status in SETTLED:
-        return
     if isinstance(body, ChildStarted):
-        attempts.on_child_started(state, body, entry)
-    elif body.attempt == current.attempt:
+        if current.status not in SETTLED:
+            attempts.on_child_started(state, body, entry)
+    elif body.attempt == current.attempt and current.status in IN_FLIGHT:
         attempts.on_child_ended(state, step, body, entry)
+    else:
+        attempts.on_late(state, body.step, body.attempt, entry)
 
 
 def _evolve_run(state: RunState, plan: Plan, entry: Entry) -> None:
@@ -185,6 +195,8 @@ def _evolve_standing(state: RunState, plan: Plan, entry: Entry) -> None:
             state.extra.input_tokens += more.tokens
             state.extra_seconds += more.seconds
             state.extensions += 1
+            if more.key:
+                state.extended[more.key] = more
         case runs.LeaseHeld() as held:
             state.leases_held[entry.event[1]] = held
         case runs.LeaseGranted() as granted:

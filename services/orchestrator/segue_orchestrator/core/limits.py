@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Final
 
+import msgspec
 from msgspec import UnsetType
 
+from segue_contracts.v1.metering import Allowance
 from segue_contracts.v1.runs import BudgetLimits
 from segue_contracts.v1.subjects import step_text_of
 from segue_contracts.v1.values import Failure
@@ -14,6 +16,8 @@ from segue_orchestrator.core.policies import START_GRACE_MS
 from segue_orchestrator.core.state import RunState
 from segue_orchestrator.core.usage import decimal_text
 
+BUDGET_EXCEEDED: Final = "budget_exceeded"
+"""The ledger, or the run's own sums, have no room for more."""
 _LEAST_USD: Final = Decimal("0.000000000001")
 _LEAST_S: Final = 0.001
 
@@ -79,6 +83,26 @@ def budget_of(state: RunState, plan: Plan) -> BudgetLimits | None:
 def _least(amounts: "Iterator[Decimal] | Iterator[int] | Iterator[float]") -> Decimal:
     """Return the smallest limit that is one; 0 for none."""
     return min((Decimal(str(amount)) for amount in amounts if amount), default=Decimal(0))
+
+
+class Purse(msgspec.Struct, frozen=True, kw_only=True):
+    """What tasks and child runs are told of what they may use."""
+
+    left: BudgetLimits
+    """What the run has left."""
+    allowances: tuple[Allowance, ...]
+    """The accounts that are charged: those of the runs above, and the run's own."""
+
+
+def purse_of(state: RunState, plan: Plan) -> Purse | None:
+    """Return what a run hands on of its budget; None without a limit."""
+    limits, left = budget_of(state, plan), budget_left(state, plan)
+    if limits is None or left is None:
+        return None
+    usd = limits.usd if Decimal(limits.usd) else ""
+    own = Allowance(account=f"run.{state.run}", usd=usd, tokens=limits.tokens)
+    bounded = (own,) if usd or limits.tokens else ()
+    return Purse(left=left, allowances=(*state.started.allowances, *bounded))
 
 
 def budget_left(state: RunState, plan: Plan) -> BudgetLimits | None:

@@ -196,7 +196,8 @@ def _task(effect: Dispatch, state: RunState, value: Value) -> steps.StepSchedule
         heartbeat_ms=step.limits.heartbeat_ms,
         start_to_close_ms=step.limits.start_to_close_ms,
         compensates=step.name_of(undone) if undone else "",
-        budget=effect.budget or msgspec.UNSET,
+        budget=effect.purse.left if effect.purse else msgspec.UNSET,
+        allowances=list(effect.purse.allowances) if effect.purse else [],
     )
 
 

@@ -163,6 +163,8 @@ class StepPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What its output must satisfy."""
     escalates: str = ""
     """Token of the approval whose delay makes it run; empty for an ordinary step."""
+    parks_unpaid: bool = True
+    """Whether the run waits for a larger budget when the ledger refuses a call of the step."""
     compensated: bool = False
     """Whether a task undoes it when the run fails."""
     compensates: str = ""

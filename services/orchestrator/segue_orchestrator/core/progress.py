@@ -4,11 +4,11 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from segue_contracts.v1.runs import BudgetLimits
 from segue_contracts.v1.steps import StepWaiting
 from segue_contracts.v1.subjects import step_text_of
 from segue_contracts.v1.values import Failure
 from segue_language import ExpressionError, Scope, render, schema_problems, truthy
+from segue_orchestrator.core.attempts import SCHEMA_VIOLATION
 from segue_orchestrator.core.effects import (
     BeginWait,
     Check,
@@ -25,7 +25,7 @@ from segue_orchestrator.core.effects import (
     StopChild,
     TimeOut,
 )
-from segue_orchestrator.core.limits import expired
+from segue_orchestrator.core.limits import BUDGET_EXCEEDED, Purse, expired
 from segue_orchestrator.core.moments import MomentError, moment_ms
 from segue_orchestrator.core.plan import ApprovalPlan, Plan, StepPlan, WaitPlan, undone_token
 from segue_orchestrator.core.policies import MAP_CHUNK, MAX_DEPTH, held_delay_ms
@@ -54,7 +54,7 @@ class Progress:
         scopes: Scopes,
         *,
         room: Room,
-        budget: BudgetLimits | None = None,
+        purse: Purse | None = None,
     ) -> None:
         self.held: list[Held] = []
         """Steps whose pool has no room."""
@@ -63,7 +63,7 @@ class Progress:
         self._state = state
         self._plan = plan
         self._scopes = scopes
-        self._budget = budget
+        self._purse = purse
 
     def of(self, token: str) -> list[Effect]:
         """Return what follows for a step or an item; nothing when asked again.
@@ -163,7 +163,7 @@ class Progress:
                 input=given,
                 not_before_ms=not_before_ms,
                 deadline_ms=deadline_ms,
-                budget=None if step.compensates else self._budget,
+                purse=None if step.compensates else self._purse,
             )
         ]
 
@@ -238,7 +238,7 @@ class Progress:
                 definition=launch.definition,
                 workflow=launch.workflow,
                 inputs=launch.inputs,
-                budget=None if undone_token(token) else self._budget,
+                purse=None if undone_token(token) else self._purse,
             )
         ]
 
@@ -385,8 +385,8 @@ def _filled(votes: list[Vote]) -> dict[str, object]:
 
 def _parked(step: StepPlan, token: str, error: Failure) -> Effect:
     code = "retries_exhausted"
-    if error.code == "schema_violation":
-        code = "schema_violation"
+    if error.code in (SCHEMA_VIOLATION, BUDGET_EXCEEDED):
+        code = error.code
     elif step.compensates:
         code = "compensation_failed"
     return Park(code, f"step {_name(token)}: {error.message}", step.key)

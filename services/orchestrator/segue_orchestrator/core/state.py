@@ -155,6 +155,8 @@ class StepState:
     """Why it was skipped or cancelled."""
     usage: UsageTotals | None = None
     """What all its attempts used; None for nothing."""
+    told: UsageTotals | None = None
+    """What of it the turns of the attempt in flight have told."""
     provider: str = ""
     """Who answered last."""
     child: str = ""
@@ -228,6 +230,8 @@ class RunState:
     extra_seconds: float = 0
     extensions: int = 0
     """How often it was; numbers the next time."""
+    extended: dict[str, runs.BudgetExtended] = field(default_factory=dict)
+    """What was, by the key of the request where it had one."""
     ended: runs.RunEnded | None = None
     ended_ms: int = 0
     ended_seq: int = 0

@@ -54,6 +54,19 @@ def added(total: UsageTotals | None, more: UsageTotals) -> UsageTotals | None:
     return tally.totals()
 
 
+def beyond(usage: UsageTotals, told: UsageTotals | None) -> UsageTotals:
+    """Return what of a usage was not told before."""
+    if told is None:
+        return usage
+    return UsageTotals(
+        input_tokens=max(usage.input_tokens - told.input_tokens, 0),
+        output_tokens=max(usage.output_tokens - told.output_tokens, 0),
+        cost_usd=decimal_text(max(Decimal(usage.cost_usd) - Decimal(told.cost_usd), Decimal(0))),
+        model_calls=max(usage.model_calls - told.model_calls, 0),
+        tool_calls=max(usage.tool_calls - told.tool_calls, 0),
+    )
+
+
 def decimal_text(amount: Decimal) -> str:
     """Return an amount of money as it travels, with twelve decimals at most."""
     text = f"{amount:.12f}".rstrip("0").rstrip(".")

@@ -54,6 +54,7 @@ class Admission:
         claims: Claims,
         agents: Journal,
         supported: Callable[[], frozenset[str]] = _all_supported,
+        own: frozenset[str] = SUPPORTED,
     ) -> None:
         """Make admission.
 
@@ -68,6 +69,7 @@ class Admission:
             claims: What idempotency keys stand for.
             agents: The registered agents.
             supported: Returns what every live orchestrator can run.
+            own: What this one can.
         """
         self._bus = bus
         self._clock = clock
@@ -79,6 +81,7 @@ class Admission:
         self._claims = claims
         self._agents = agents
         self._supported = supported
+        self._own = own
         self._pins = Pins(catalogue, definitions)
 
     async def check(
@@ -96,7 +99,7 @@ class Admission:
             file=file or "<definition>",
             known_agents=known,
             inputs=inputs,
-            supported=SUPPORTED,
+            supported=self._own,
         )
         workflow = (await _parsed(text, ask)).workflow
         if workflow is None or await self._pins.unknown(namespace, workflow):
@@ -115,10 +118,7 @@ class Admission:
         Raises:
             RefusedError: There is such a construct.
         """
-        supported = self._supported()
-        if supported >= SUPPORTED:
-            return
-        missing = unsupported(workflow, supported)
+        missing = unsupported(workflow, self._supported())
         if missing:
             problems = [_as_problem(problem) for problem in missing]
             message = (

@@ -7,9 +7,8 @@ and an event is settled only once everything it implies is stored.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Final
 from weakref import WeakSet
 
 import structlog
@@ -38,55 +37,16 @@ from segue_orchestrator.core.messages import content_of, fact_of
 from segue_orchestrator.core.room import Room
 from segue_orchestrator.core.scopes import Known
 from segue_orchestrator.core.state import OutputAt, RunState
-from segue_orchestrator.shell.contents import Contents
-from segue_orchestrator.shell.leases import Leases
-from segue_orchestrator.shell.live import Cache, Live, Loader, UnknownRunError, UnstartableError
-from segue_orchestrator.shell.neighbours import Neighbours
-from segue_orchestrator.shell.pools import Pools
-from segue_orchestrator.shell.timers import Timers
-from segue_orchestrator.shell.wait_index import WaitIndex
-from segue_orchestrator.shell.window import Window
-from segue_orchestrator.shell.writer import Writer
+from segue_orchestrator.shell.live import Cache, Live, UnknownRunError, UnstartableError
+from segue_orchestrator.shell.work import Ports, Work
 from segue_shared.bus import Creation
-from segue_shared.dead import DeadLetters
 from segue_shared.delivery import Delivery
-from segue_shared.errors import PayloadMissingError, PermanentError, TransientError
+from segue_shared.errors import PayloadMissingError, PermanentError, SegueError, TransientError
 
 _log = structlog.get_logger()
 
-Step = Callable[[], Awaitable[Any]]
-
-
-@dataclass(slots=True)
-class Ports:
-    """What the engine reaches the rest of the world by."""
-
-    loader: Loader
-    contents: Contents
-    pools: Pools
-    timers: Timers
-    leases: Leases
-    waits: WaitIndex
-    neighbours: Neighbours
-    window: Window
-    writer: Writer
-    dead: DeadLetters
-
-
-@dataclass(slots=True)
-class Work:
-    """What is to be stored for one run."""
-
-    live: Live
-    before: list[Step] = field(default_factory=list)
-    """What must be done before events are stored."""
-    creations: list[Creation] = field(default_factory=list)
-    """Events that are ready."""
-    slow: list[Durable] = field(default_factory=list)
-    """Events whose content has to be fetched or stored first."""
-    after: list[Step] = field(default_factory=list)
-    room: Room = field(default_factory=Room)
-    """What it dispatches to each pool."""
+_WAKE_S: Final = (0, 0.1, 0.5, 2.0)
+"""How long to wait before each try to let a run go on that waited for a pool."""
 
 
 class Engine:
@@ -197,19 +157,32 @@ class Engine:
     async def wake(self, namespace: str, run: str, pool: str, tasks: int) -> None:
         """Have a run that waited for a pool dispatch so many tasks.
 
-        A run that is not held is left alone: its timer wakes it, or it has another owner.
+        A run that is not held is left alone: its timer wakes it, or it has another owner. After
+        passing trouble it is tried again a few times, and then left to its timer, too.
         """
         key = (namespace, run)
         cache = next((cache for cache in self._caches if cache.get(key)), None)
         live = cache.get(key) if cache else None
         if live is None or cache is None:
             return
-        try:
-            work = await self._decided(live, lambda asked: tasks if asked == pool else 0)
-            await self._store_all(cache, [work])
-        except TransientError as error:
-            _log.info("wake_failed", run_id=live.state.run, reason=str(error))
-            cache.drop(key)
+        decided: list[Work] = []
+        for delay_s in _WAKE_S:
+            await asyncio.sleep(delay_s)
+            if cache.get(key) is not live:
+                return  # whoever holds it next reads what is stored, and decides anew
+            try:
+                if decided:  # as it was: the run takes it for stored
+                    self._ports.window.stores_again(namespace, decided[0].room)
+                else:
+                    decided.append(
+                        await self._decided(live, lambda asked: tasks if asked == pool else 0)
+                    )
+                await self._store_all(cache, decided)
+            except TransientError as error:
+                _log.info("wake_failed", run_id=run, reason=str(error))
+            else:
+                return
+        cache.drop(key)
 
     def _parking(self, live: Live, code: str, message: str) -> Work:
         work = Work(live)
@@ -256,9 +229,11 @@ class Engine:
             work.slow.append(effect)
 
     def _prepare_ends(self, work: Work) -> None:
-        """Tidy up after waits and timers that are over."""
+        """Tidy up after waits, timers and signs of life that are over."""
         live = work.live
         state = live.state
+        if outdated := live.beats.outdated(state, live.plan):
+            work.after.append(partial(self._forget, outdated))
         work.after += [partial(self._ports.waits.drop, state, over) for over in state.over]
         if state.ended is not None and live.armed_ms > state.now_ms:
             armed_ms, live.armed_ms = live.armed_ms, 0
@@ -352,6 +327,14 @@ class Engine:
 
     async def _arm(self, state: RunState, at_ms: int) -> None:
         await self._ports.timers.arm(state.namespace, state.run, at_ms)
+
+    async def _forget(self, sequences: list[int]) -> None:
+        """Remove events that say nothing any more; one that stays does no harm."""
+        journal = self._ports.loader.journal
+        try:
+            await asyncio.gather(*(journal.remove(sequence) for sequence in sequences))
+        except SegueError as error:
+            _log.info("beats_kept", count=len(sequences), reason=str(error))
 
     async def _hint(self, state: RunState, effect: HintCancel) -> None:
         """Tell workers to stop; who misses it sees the outcome."""

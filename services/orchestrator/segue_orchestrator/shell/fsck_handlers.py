@@ -7,6 +7,7 @@ from segue_contracts.v1 import registry, subjects
 from segue_contracts.v1.commands import CheckRuns, RunsChecked, Violation
 from segue_orchestrator.shell.fsck import Fsck
 from segue_orchestrator.shell.live import UnknownRunError
+from segue_orchestrator.shell.sleepers import Sleepers
 from segue_shared.commands import CommandServer, Context
 from segue_shared.errors import RefusedError
 from segue_shared.journal import Journal
@@ -20,6 +21,7 @@ class FsckHandlers:
     def __init__(self, fsck: Fsck, journal: Journal) -> None:
         self._fsck = fsck
         self._journal = journal
+        self._sleepers = Sleepers(journal, fsck.loader.snapshots)
 
     def register(self, server: CommandServer) -> None:
         """Serve the command, in all namespaces."""
@@ -33,13 +35,20 @@ class FsckHandlers:
         if request.run:
             return await self._check(namespace, [request.run])
         limit = max(1, min(request.limit, MAX_CHECKED))
-        sequence = await self._sequence(namespace, request.after) if request.after else 0
-        pattern = subjects.runs_of(namespace, "started")
-        page = await self._journal.after(pattern, sequence, limit=limit)
-        runs = [subjects.parse_run(stored.subject).run for stored in page]
+        runs = await self._page(namespace, request.after, limit)
         if len(runs) == limit:
             return await self._check(namespace, runs, more=runs[-1])
         return await self._check(namespace, runs, extra=await self._fsck.held(namespace))
+
+    async def _page(self, namespace: str, after: str, limit: int) -> list[str]:
+        """Return the next runs: first those that outlive their start, then the others."""
+        sequence = await self._sequence(namespace, after) if after else 0
+        runs = [] if sequence else await self._sleepers.of(namespace, after=after)
+        if len(runs) < limit:
+            pattern = subjects.runs_of(namespace, "started")
+            page = await self._journal.after(pattern, sequence, limit=limit - len(runs))
+            runs += [subjects.parse_run(stored.subject).run for stored in page]
+        return runs[:limit]
 
     async def _check(
         self,
@@ -60,14 +69,16 @@ class FsckHandlers:
         return RunsChecked(checked=len(runs), events=events, violations=found, next=more)
 
     async def _sequence(self, namespace: str, run: str) -> int:
-        """Return the place of a run's start, from which the next page goes on."""
+        """Return the place of a run's start, from which the next page goes on; 0 for a sleeper."""
         try:
             started = await self._journal.last([subjects.run_event(namespace, run, "started")])
         except subjects.SubjectError as error:
             raise _unknown(namespace, run) from error
-        if not started:
-            raise _unknown(namespace, run)
-        return started[0].sequence
+        if started:
+            return started[0].sequence
+        if await self._fsck.loader.snapshots.holds(namespace, run):
+            return 0
+        raise _unknown(namespace, run)
 
 
 def _unknown(namespace: str, run: str) -> RefusedError:

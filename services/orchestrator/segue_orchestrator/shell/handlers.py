@@ -1,4 +1,4 @@
-"""Handlers: what does the orchestrator answer when asked?"""
+"""Handlers: how are runs started and looked at, and pools made?"""
 
 from msgspec import UnsetType
 
@@ -29,7 +29,7 @@ from segue_shared.journal import Journal
 
 
 class Handlers:
-    """The commands of the orchestrator."""
+    """The commands that start runs, tell where they stand, and make pools."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Handlers:
         self._listing = listing
 
     def register(self, server: CommandServer) -> None:
-        """Serve every command of the orchestrator, in all namespaces."""
+        """Serve these commands, in all namespaces."""
         for command, handler in (
             (registry.START_RUN, self.start_run),
             (registry.VALIDATE, self.validate),

@@ -16,6 +16,7 @@ from segue_contracts.v1.runs import EndStatus, RunEnded, RunSummary
 from segue_orchestrator.core.entries import read, started_of
 from segue_orchestrator.core.view import status_of
 from segue_orchestrator.shell.live import Loader, UnknownRunError, UnstartableError
+from segue_orchestrator.shell.sleepers import Sleepers
 from segue_orchestrator.shell.snapshots import Snapshots
 from segue_shared.journal import Journal, StoredMessage
 
@@ -80,6 +81,7 @@ class Listing:
         self._journal = journal
         self._loader = loader
         self._snapshots = snapshots
+        self._sleepers = Sleepers(journal, snapshots)
         self._look_at = look_at
         self._window = window
 
@@ -101,7 +103,7 @@ class Listing:
             begun = [one for one in map(_begun, starts) if one is not None]
             for start in range(0, len(begun), size):
                 yield begun[start : start + size]
-        for run in await self._forgotten(namespace, request.before):
+        for run in reversed(await self._sleepers.of(namespace, before=request.before)):
             one = await self._sleeping(namespace, run)
             if one is not None:
                 yield [one]
@@ -139,18 +141,6 @@ class Listing:
         return found[0].sequence if found else None
 
     # Runs whose start the journal has let go.
-
-    async def _forgotten(self, namespace: str, before: str) -> list[str]:
-        """Return the runs with a snapshot and no start, the newest first: ids tell the time."""
-        kept = {run for owner, run in await self._snapshots.keys() if owner == namespace}
-        older = sorted((run for run in kept if not before or run < before), reverse=True)
-        starts = {subjects.run_event(namespace, run, "started"): run for run in older}
-        held: set[str] = set()
-        names = list(starts)
-        for begin in range(0, len(names), MAX_LISTED):
-            stored = await self._journal.last(names[begin : begin + MAX_LISTED])
-            held.update(starts[message.subject] for message in stored)
-        return [run for run in older if run not in held]
 
     async def _sleeping(self, namespace: str, run: str) -> _Begun | None:
         state = await self._snapshots.load(namespace, run)

@@ -14,6 +14,7 @@ from segue_orchestrator.core.evolve import begin, evolve, take_over, touch_all
 from segue_orchestrator.core.inputs import bind_inputs
 from segue_orchestrator.core.plan import Plan
 from segue_orchestrator.core.state import RunState
+from segue_orchestrator.shell.beats import Beats
 from segue_orchestrator.shell.definitions import Definitions
 from segue_orchestrator.shell.outputs import Outputs
 from segue_orchestrator.shell.snapshots import Snapshots
@@ -52,6 +53,8 @@ class Live:
     """Whether workers were told to stop."""
     fresh: bool = False
     """Whether it was just read, so that it knows where the janitor has moved values to."""
+    beats: Beats = field(default_factory=Beats)
+    """The signs of life of its attempts."""
 
 
 @dataclass(slots=True)
@@ -171,6 +174,7 @@ class Loader:
         """Fold one event that was read back from the journal."""
         self.outputs.remember(event.entry)
         live.fresh = live.fresh and event.entry.sequence <= live.state.last_seq
+        live.beats.note(event.entry)
         evolve(live.state, live.plan, event.entry)
 
 

@@ -64,7 +64,8 @@ class Neighbours:
             children=state.started.children,
             parent=runs.ParentRun(run=state.run, step=effect.token, attempt=effect.attempt),
             depth=state.started.depth + 1,
-            budget=effect.budget or msgspec.UNSET,
+            budget=effect.purse.left if effect.purse else msgspec.UNSET,
+            allowances=list(effect.purse.allowances) if effect.purse else [],
         )
         # The guard spans all its events: a run of which any is left has begun.
         guard = subjects.run_all(state.namespace, effect.run)

@@ -98,6 +98,11 @@ class Window:
         for pool, tasks in room.taken.items():
             self._pool(namespace, pool).storing -= tasks
 
+    def stores_again(self, namespace: str, room: Room) -> None:
+        """Note that what a decision dispatches, and what was not stored, is tried once more."""
+        for pool, tasks in room.taken.items():
+            self._pool(namespace, pool).storing += tasks
+
     def hold(self, state: RunState, held: tuple[Held, ...]) -> None:
         """Have a run wait for the pools that have no room for its steps."""
         for pool in {one.pool for one in held}:
