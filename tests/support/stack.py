@@ -31,10 +31,10 @@ ACK_WAIT_S: Final = "3"
 class Stack:
     """`segue up` in a folder of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **variables: str) -> None:
         self.folder = folder
         self._log = (folder / "up.log").open("wb")
-        environment = {**os.environ, "SEGUE_ACK_WAIT_S": ACK_WAIT_S}
+        environment = {**os.environ, "SEGUE_ACK_WAIT_S": ACK_WAIT_S, **variables}
         environment.pop("NATS_URL", None)
         self._process = subprocess.Popen(
             [SEGUE, "up", "--dir", str(folder / "segue")],
@@ -87,9 +87,9 @@ class Stack:
 
 
 @contextmanager
-def running_stack(folder: Path) -> Iterator[Stack]:
-    """Run a stack for the length of a block."""
-    stack = Stack(folder)
+def running_stack(folder: Path, **variables: str) -> Iterator[Stack]:
+    """Run a stack for the length of a block, with further environment variables."""
+    stack = Stack(folder, **variables)
     try:
         asyncio.run(until(stack.is_up, patience_s=PATIENCE_S))
         yield stack

@@ -24,9 +24,10 @@ from segue_contracts.v1.chat import (
     StreamOptions,
     Text,
 )
-from segue_contracts.v1.commands import PoolReady, ProviderList, ProvidersStatus
+from segue_contracts.v1.commands import PoolReady
 from segue_contracts.v1.deltas import DeltaEnd, DeltaStart, PartDelta, StepDelta
 from segue_contracts.v1.events import frame
+from segue_contracts.v1.providers import ProviderList, ProvidersStatus
 from segue_contracts.v1.registry import decode
 from segue_contracts.v1.steps import StepCancelled, StepCompleted, StepFailed, StepScheduled
 from segue_contracts.v1.telemetry import DeadLetter, RouteDecided
@@ -153,7 +154,7 @@ def prompt(text: str, **fields: object) -> Value:
 def asking(text: str, **route: object) -> ChatRequest:
     """Return a request."""
     message = ChatMessage(role="user", parts=[Text(text=text)])
-    return ChatRequest(id="q", messages=[message], route=RouteOptions(**route))  # type: ignore[arg-type]
+    return ChatRequest(id=IDS.unique(), messages=[message], route=RouteOptions(**route))  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -202,7 +203,7 @@ async def test_the_decision_is_kept_as_telemetry(stage: Stage) -> None:
 
     [told] = await until(gemini_first)
     assert told.chosen == "offline"
-    assert told.candidates[0].provider == "gemini"
+    assert [one.provider for one in told.candidates if one.eligible] == ["offline"]
 
 
 @pytest.mark.usefixtures("program")
@@ -367,18 +368,25 @@ async def test_a_broker_that_dies_only_delays(
 
 
 async def test_no_key_is_ever_logged(stage: Stage, broker: Broker, tmp_path: Path) -> None:
-    """Even at the most talkative level the log holds no key; the status says what is missing."""
+    """Even at the most talkative level, and when the provider fails, the log holds no key."""
     await stage.open_pool()
     secret = "sk-ant-very-secret"
-    keyed = Program(broker, tmp_path, ANTHROPIC_API_KEY=secret, SEGUE_LOG_LEVEL="debug")
+    keyed = Program(
+        broker,
+        tmp_path,
+        ANTHROPIC_API_KEY=secret,
+        SEGUE_PROVIDERS_CLAUDE_BASE_URL="http://127.0.0.1:9",
+        SEGUE_LOG_LEVEL="debug",
+    )
     try:
         await until(lambda: _exists(keyed.ready_file))
         listed = await stage.bus.call(STATUS, ProvidersStatus(), ProviderList)
-        await stage.chat(asking("Hello.", order=["claude"]))
+        with pytest.raises(RefusedError, match="claude failed with transport"):
+            await stage.chat(asking("Hello.", order=["claude"]))
     finally:
         assert keyed.end() == 0
 
-    assert listed.providers[0].reason == "adapter not part of this release"
+    assert listed.providers[0].available
     assert secret not in keyed.log.read_text()
 
 

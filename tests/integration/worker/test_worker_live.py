@@ -10,7 +10,7 @@ from support.wait import until
 
 from segue_contracts.envelope import Message
 from segue_contracts.v1 import registry, subjects, topology
-from segue_contracts.v1.commands import CancelRun, TerminateRun
+from segue_contracts.v1.commands import CancelRun, CheckRuns, TerminateRun
 from segue_contracts.v1.steps import StepBeat, StepCompleted, StepFailed
 from segue_contracts.v1.values import Failure, UsageTotals
 from segue_orchestrator.app import NAME, REQUIRES, build
@@ -92,6 +92,11 @@ class Place:
 
         return serving("tests", settings, form, requires=Requires(streams=(topology.RUNS,)))
 
+    async def last_beat(self, run: str) -> int:
+        """Return the number of the newest beat; older ones may be gone."""
+        story = await self.runs.story(run)
+        return max(int(event.rpartition(".")[2]) for event in story if ".beat." in event)
+
     async def beat(self, run: str, number: int) -> str:
         """Wait for a beat of the step `dig`, and return the process that gave it."""
         body = await self.runs.event(run, f"step.dig.1.beat.{number}", StepBeat)
@@ -138,7 +143,7 @@ async def test_who_takes_over_goes_on_with_the_signs_of_life(place: Place) -> No
     async with place.team(Digging(), name="first"):
         run = await place.runs.start(text)
         assert await place.beat(run, 2) == "first"
-    before = sum(".beat." in event for event in await place.runs.story(run))
+    before = await place.last_beat(run)
 
     async with place.team(dig_on, name="second"):
         assert await place.beat(run, before + 1) == "second"
@@ -148,6 +153,29 @@ async def test_who_takes_over_goes_on_with_the_signs_of_life(place: Place) -> No
     story = await place.runs.story(run)
     assert [event for event in story if ".scheduled" in event] == ["step.dig.1.scheduled"]
     assert story[-2:] == ["step.dig.1.outcome.completed", "ended"]
+
+
+async def test_signs_of_life_do_not_pile_up(place: Place) -> None:
+    """The journal holds those of the last heartbeat, and reads as if it held them all."""
+    done = asyncio.Event()
+
+    async def dig_on(ticket: Ticket) -> Message:
+        await done.wait()
+        return StepCompleted(worker=ticket.worker)
+
+    async def few_are_left() -> bool:
+        return sum(".beat." in event for event in await place.runs.story(run)) < 6
+
+    text = "{name: w, steps: [{key: dig, pool: POOL, timeouts: {heartbeat: 1s}}]}"
+    async with place.team(dig_on):
+        run = await place.runs.start(text)
+        await place.beat(run, 9)
+        await until(few_are_left)
+        checked = await place.runs.call(registry.CHECK_RUNS, CheckRuns(run=run))
+        done.set()
+        await place.runs.output(run)
+
+    assert checked.violations == []
 
 
 async def test_a_silent_pool_is_not_taken_for_a_working_one(place: Place) -> None:

@@ -2,12 +2,13 @@
 
 import asyncio
 import fnmatch
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from typing import TypeVar, cast
 
 import msgspec
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from pydantic import SecretStr
 
 from segue_contracts.envelope import Message, decode_event
 from segue_contracts.v1 import subjects
@@ -19,19 +20,32 @@ from segue_contracts.v1.chat import (
     Part,
     Role,
     Stop,
+    StopReason,
     Text,
     Tool,
     ToolResult,
     Usage,
 )
-from segue_contracts.v1.deltas import Delta, PartDelta, PartStart, StepDelta
+from segue_contracts.v1.deltas import Delta, StepDelta
 from segue_contracts.v1.events import frame
 from segue_contracts.v1.registry import decode
 from segue_contracts.v1.steps import StepScheduled
 from segue_contracts.v1.values import Value
 from segue_providers.app import Providers, build
+from segue_providers.core.answer import (
+    AnswerEvent,
+    Began,
+    Closed,
+    Grew,
+    Metered,
+    Opened,
+    Stopped,
+)
+from segue_providers.core.configuration import Provider
 from segue_providers.settings import Settings
-from segue_providers.shell.ports import Emit, ModelCallError, ModelClient
+from segue_providers.shell.adapters.offline import OfflineModelClient
+from segue_providers.shell.completions import Claim, Completions
+from segue_providers.shell.ports import Embedded, ModelCallError, ModelClient
 from segue_shared.bus import Bus, Stored
 from segue_shared.delivery import Delivery
 from segue_shared.health import Health
@@ -86,32 +100,96 @@ def a_response(*parts: Part, provider: str = "claude", text: str = "done") -> Ch
     )
 
 
+def speaking(text: str = "done", *, reason: StopReason = "end") -> list[AnswerEvent]:
+    """Return what a provider says that answers with a text."""
+    return [
+        Began(model="model-1"),
+        Opened(index=0, kind="text"),
+        Grew(index=0, text=text),
+        Closed(index=0),
+        Metered(usage=Usage(input_total=7, input_uncached=7, output_total=3)),
+        Stopped(stop=Stop(reason=reason)),
+    ]
+
+
 class FakeModelClient:
-    """Answers by a script; an error in it is raised, a function is awaited."""
+    """Answers by a script, one entry a call: events, errors in their place, or what to wait for."""
 
-    def __init__(self, *script: object, shows: str = "") -> None:
-        self._script = list(script)
-        self._shows = shows
+    def __init__(self, *script: Iterable[object]) -> None:
+        self._script = [list(steps) for steps in script]
         self.requests: list[ChatRequest] = []
+        self.open = 0
+        """Calls that were begun and not ended."""
 
-    async def chat(self, request: ChatRequest, *, emit: Emit) -> ChatResponse:
+    async def answer(self, request: ChatRequest) -> AsyncGenerator[AnswerEvent, None]:
         """Do what comes next in the script."""
         self.requests.append(request)
-        if self._shows:
-            await emit(PartStart(request="", index=0, kind="text"))
-            await emit(PartDelta(request="", index=0, text=self._shows))
-        step = self._script.pop(0)
-        if isinstance(step, Exception):
-            raise step
-        if callable(step):
-            return cast("ChatResponse", await step())
-        return cast("ChatResponse", step)
+        steps = self._script.pop(0) if self._script else speaking()
+        self.open += 1
+        try:
+            for step in steps:
+                if isinstance(step, Exception):
+                    raise step
+                if isinstance(step, asyncio.Event):
+                    await step.wait()
+                else:
+                    yield cast("AnswerEvent", step)
+        finally:
+            self.open -= 1
+
+    async def embed(self, texts: Sequence[str], *, model: str, dimensions: int) -> Embedded:
+        """Return a vector of each text's length."""
+        width = dimensions or 2
+        usage = Usage(input_total=len(texts), input_uncached=len(texts))
+        vectors = [[float(len(text))] * width for text in texts]
+        return Embedded(vectors=vectors, model=model, usage=usage)
+
+    async def count(self, request: ChatRequest) -> int | None:
+        """Count messages for tokens."""
+        return len(request.messages)
+
+    async def probe(self) -> None:
+        """Be there."""
 
 
-async def never() -> ChatResponse:
-    """Wait for ever."""
-    await asyncio.Event().wait()
-    raise AssertionError
+class FakeCompletions:
+    """Answers by the ids of their requests, in memory."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, ChatResponse] = {}
+        self.released: list[str] = []
+        self.failure: Exception | None = None
+        """What claiming raises."""
+
+    async def claim(
+        self, namespace: str, request: ChatRequest, *, deadline_ms: int
+    ) -> Claim | ChatResponse:
+        """Return the answer that is kept, or the right to give one."""
+        if self.failure is not None:
+            raise self.failure
+        key = f"{namespace}/{request.id}"
+        return self.kept.get(key) or Claim(key=key, holder=str(deadline_ms), fingerprint="")
+
+    async def keep(self, _claim: Claim) -> None:
+        """Wait until cancelled."""
+        await asyncio.Event().wait()
+
+    async def store(self, claim: Claim, response: ChatResponse, *, ttl_s: int) -> ChatResponse:
+        """Keep an answer."""
+        assert ttl_s > 0
+        self.kept[claim.key] = response
+        return response
+
+    async def release(self, claim: Claim) -> None:
+        """Note that a claim was given up."""
+        self.released.append(claim.key)
+
+
+async def becomes(true: Callable[[], bool]) -> None:
+    """Let others run until something is so."""
+    async with asyncio.timeout(20):
+        while not true():  # noqa: ASYNC110 - fakes have no event for it
+            await asyncio.sleep(0)
 
 
 def failing(error: str, message: str = "it broke") -> ModelCallError:
@@ -199,25 +277,46 @@ class Stage:
     """The service on fakes."""
 
     def __init__(
-        self, settings: Settings, clients: Mapping[str, ModelClient] | None = None
+        self,
+        settings: Settings | None = None,
+        clients: Mapping[str, ModelClient] | None = None,
+        *,
+        environ: Mapping[str, str] | None = None,
+        draw: float = 0.0,
     ) -> None:
         self.bus = FakeBus()
         self.clock = FakeClock()
         self.health = Health()
         self.metrics = Metrics("providers", template=subjects.template)
+        self.completions = FakeCompletions()
+        used = settings or Settings()
         self.runtime = Runtime(
-            settings=settings,
+            settings=used,
             bus=cast("Bus", self.bus),
             clock=self.clock,
             ids=FakeIds(),
             metrics=self.metrics,
             health=self.health,
         )
-        self.service: Providers = build(settings, self.runtime, clients=clients)
+        self.clients = clients or {}
+        self.service: Providers = build(
+            used,
+            self.runtime,
+            connect=self._connect if clients is not None else None,
+            environ=environ or {},
+            draw=lambda: draw,
+            completions=cast("Completions", self.completions),
+        )
+
+    def _connect(self, provider: Provider, _key: SecretStr | None) -> ModelClient:
+        """Return the fake of a provider by its wire, or the stand-in."""
+        if provider.wire == "offline":
+            return OfflineModelClient()
+        return self.clients.get(provider.wire, FakeModelClient())
 
     async def chat(self, request: ChatRequest) -> ChatResponse:
         """Ask for an answer."""
-        return await self.service.router.chat(request, namespace="default")
+        return await self.service.parts.router.chat(request, namespace="default")
 
     def outcome(self) -> tuple[str, Message]:
         """Return the one outcome that was stored: its status and its body."""

@@ -5,30 +5,28 @@ from msgspec import structs
 from unit.providers.provider_support import a_response, asking
 
 from segue_contracts.v1.chat import CallAttempt, ChatRequest, ErrorClass, StreamOptions
-from segue_providers.core.attempts import all_failed, goes_on, settled, unanswerable
-from segue_providers.core.route import Decision
+from segue_providers.core.attempts import all_failed, settled, unanswerable
+from segue_providers.core.routing import Decision
 
 LIMITED = CallAttempt(
     number=1, provider="claude", error="rate_limited", message="slow down", total_ms=30
 )
 MISSING = CallAttempt(number=1, provider="gemini", error="not_configured", message="no key")
 ROUTED = Decision(
-    targets=(), candidates=(), requested=(), impossible=(MISSING,), warnings=("told before",)
+    policy="priority",
+    targets=(),
+    candidates=(),
+    impossible=(MISSING,),
+    warnings=("told before",),
 )
-
-
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [("rate_limited", True), ("auth", True), ("bad_request", False), ("content_policy", False)],
-)
-def test_only_another_providers_chance_is_taken(error: ErrorClass, *, expected: bool) -> None:
-    """What is wrong with the request itself is wrong everywhere."""
-    assert goes_on(error) is expected
+WON = CallAttempt(number=2, provider="openai", model="model-1", total_ms=70)
 
 
 def test_nobody_to_ask_is_a_lasting_refusal() -> None:
     """Asking again changes nothing until something is configured."""
-    refused = unanswerable("set A_KEY")
+    refused = unanswerable(
+        Decision(policy="priority", targets=(), candidates=(), way_out="set A_KEY")
+    )
 
     assert (refused.code, refused.message, refused.retryable) == (
         "provider_failed",
@@ -42,17 +40,19 @@ def test_nobody_to_ask_is_a_lasting_refusal() -> None:
 def test_a_refusal_tells_all_tries(error: ErrorClass, *, again: bool) -> None:
     """Retrying may help when one of the errors passes."""
     broken = CallAttempt(number=1, provider="claude", error=error, message="it broke")
-    refused = all_failed([broken])
+    refused = all_failed([broken], error, "it broke")
 
     assert refused.message == f"no provider answered: claude failed with {error} (it broke)"
     assert (refused.code, refused.retryable) == ("provider_failed", again)
-    assert refused.details == {"error": error}
+    assert refused.details["error"] == error
 
 
 def finished(request: ChatRequest) -> tuple[list[str], list[CallAttempt]]:
     """Settle an answer after one failed try; return its warnings and attempts."""
     response = structs.replace(a_response(provider="openai"), warnings=["told after"])
-    whole = settled(response, request, decision=ROUTED, tries=[LIMITED], first_ms=40, total_ms=100)
+    whole = settled(
+        response, request, decision=ROUTED, tries=[LIMITED, WON], first_ms=40, total_ms=100
+    )
     assert (whole.id, whole.model_requested) == ("request", "any")
     assert (whole.timing.first_token_ms, whole.timing.total_ms) == (40, 100)
     return whole.warnings, whole.attempts

@@ -5,18 +5,20 @@ import pytest
 from segue_contracts.v1.chat import (
     ChatMessage,
     ChatRequest,
+    Media,
+    OutputFormat,
+    OutputOptions,
     Part,
     RawPart,
     Reasoning,
     Refusal,
+    Source,
     Text,
     Tool,
     ToolCall,
     ToolResult,
-    Usage,
 )
-from segue_contracts.v1.values import UsageTotals
-from segue_providers.core.usage import estimate, tokens, totals
+from segue_providers.core.usage import estimate, expected_input, tokens
 
 
 @pytest.mark.parametrize(("characters", "expected"), [(0, 0), (1, 1), (36, 10), (37, 11)])
@@ -53,10 +55,26 @@ def test_offered_tools_are_read_too() -> None:
     assert estimate(request, ChatMessage(role="assistant", parts=[])).input_total > tokens(100)
 
 
-def test_a_step_counts_totals() -> None:
-    """Tokens, cost and calls are carried over."""
-    usage = Usage(input_total=7, output_total=3)
-
-    assert totals(usage, cost_usd="0.1", model_calls=1) == UsageTotals(
-        input_tokens=7, output_tokens=3, cost_usd="0.1", model_calls=1
+def test_input_is_expected_with_all_that_is_sent() -> None:
+    """36 letters are 10 tokens, a schema of 36 bytes 10 more, a message 4."""
+    form = OutputFormat(type="json_schema", json_schema={"a": "x" * 28})
+    request = ChatRequest(
+        messages=[ChatMessage(role="user", parts=[Text(text="x" * 36)])],
+        output=OutputOptions(format=form),
     )
+    assert expected_input(request) == 24
+
+
+@pytest.mark.parametrize(
+    ("media", "expected"),
+    [
+        (Media(kind="image", mime="image/png", source=Source(data_b64="x" * 4_000)), 1_600),
+        (Media(kind="audio", mime="audio/wav", source=Source(data_b64="x" * 4_000)), 6),
+        (Media(kind="document", mime="text/csv", source=Source(data_b64="x" * 4_000)), 150),
+        (Media(kind="video", mime="video/mp4", source=Source(url="https://x")), 8_000),
+    ],
+)
+def test_media_is_expected_by_its_kind_and_size(media: Media, expected: int) -> None:
+    """What a model makes of text says nothing about pictures."""
+    request = ChatRequest(messages=[ChatMessage(role="user", parts=[media])])
+    assert expected_input(request) == expected + 4

@@ -34,6 +34,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "unsupported": Kind(422, "It is not supported"),
     "unavailable": Kind(503, "Who should answer does not"),
     "provider_failed": Kind(502, "The model provider failed"),
+    "budget_exceeded": Kind(402, "The budget is used up"),
     "internal": Kind(500, "Something unexpected went wrong"),
     # The gateway's own.
     "invalid_json": Kind(400, "The body is not JSON"),

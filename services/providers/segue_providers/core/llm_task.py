@@ -68,6 +68,7 @@ def request_of(task: StepScheduled, given: object) -> ChatRequest:
         attempt=task.attempt,
         model=task.model or read.text("model"),
         deadline_ms=task.deadline_ms,
+        allowances=task.allowances,
         messages=_messages(read),
         output=OutputOptions(max_tokens=read.whole_number("maxTokens"), format=_format(read)),
         sampling=Sampling(temperature=read.number("temperature")),

@@ -4,10 +4,12 @@ import math
 from typing import Final
 
 import msgspec
+from msgspec import UNSET
 
 from segue_contracts.v1.chat import (
     ChatMessage,
     ChatRequest,
+    Media,
     Part,
     Reasoning,
     Refusal,
@@ -16,10 +18,16 @@ from segue_contracts.v1.chat import (
     ToolResult,
     Usage,
 )
-from segue_contracts.v1.values import UsageTotals
 
 CHARS_PER_TOKEN: Final = 3.6
 """English prose and code, averaged over the public tokenizers."""
+
+_PER_MESSAGE: Final = 4
+"""Tokens that mark where a message begins and ends, and whose it is."""
+_MEDIA: Final = {"image": 1_600, "audio": 2_000, "video": 8_000, "document": 4_000}
+"""Tokens of media whose size is not known; of an image also when it is."""
+_BYTES_PER_TOKEN: Final = {"audio": 500, "video": 500, "document": 20}
+"""Encoded bytes that make up one token, at usual qualities."""
 
 
 def tokens(characters: int) -> int:
@@ -29,9 +37,7 @@ def tokens(characters: int) -> int:
 
 def estimate(request: ChatRequest, answer: ChatMessage) -> Usage:
     """Estimate the usage of a call that no provider counted."""
-    said = sum(map(_characters, request.messages))
-    offered = sum(len(msgspec.json.encode(tool)) for tool in request.tools)
-    asked = tokens(said + offered)
+    asked = tokens(_asked(request))
     return Usage(
         input_total=asked,
         input_uncached=asked,
@@ -40,20 +46,32 @@ def estimate(request: ChatRequest, answer: ChatMessage) -> Usage:
     )
 
 
-def totals(usage: Usage, *, cost_usd: str, model_calls: int) -> UsageTotals:
-    """Return what a step counts of a call's usage.
-
-    Args:
-        usage: The call's usage.
-        cost_usd: What it cost, a decimal string.
-        model_calls: How many models were called.
-    """
-    return UsageTotals(
-        input_tokens=usage.input_total,
-        output_tokens=usage.output_total,
-        cost_usd=cost_usd,
-        model_calls=model_calls,
+def expected_input(request: ChatRequest) -> int:
+    """Estimate the tokens of input of a request before it is sent."""
+    media = sum(
+        _media_tokens(part)
+        for message in request.messages
+        for part in message.parts
+        if isinstance(part, Media)
     )
+    form = request.output.format.json_schema
+    written = _asked(request) + (len(msgspec.json.encode(form)) if form else 0)
+    marks = _PER_MESSAGE * len(request.messages)
+    return tokens(written) + marks + media
+
+
+def _asked(request: ChatRequest) -> int:
+    """Return the characters of a request: of its conversation and its tools."""
+    said = sum(map(_characters, request.messages))
+    return said + sum(len(msgspec.json.encode(tool)) for tool in request.tools)
+
+
+def _media_tokens(media: Media) -> int:
+    data = media.source.data_b64
+    per_token = _BYTES_PER_TOKEN.get(media.kind)
+    if per_token is None or data is UNSET:
+        return _MEDIA[media.kind]
+    return math.ceil(len(data) * 3 / 4 / per_token)
 
 
 def _characters(message: ChatMessage) -> int:

@@ -1,20 +1,24 @@
 """An LLM step: how does a task become an outcome?"""
 
+from typing import Final
+
 import structlog
 
 from segue_contracts.envelope import Message
 from segue_contracts.v1.chat import ChatRequest, ChatResponse
 from segue_contracts.v1.steps import StepCompleted, StepFailed
-from segue_contracts.v1.values import Failure
+from segue_contracts.v1.values import Failure, UsageTotals
+from segue_providers.core.attempts import spent, spent_of
 from segue_providers.core.llm_task import TaskError, failure_of, output_of, request_of
-from segue_providers.core.offline import NAME
-from segue_providers.core.usage import totals
-from segue_providers.shell.router import SERVICE, Router
+from segue_providers.shell.router import Router
+from segue_providers.shell.telling import SERVICE
 from segue_shared.errors import PayloadMissingError, RefusedError, SegueError
 from segue_worker.ports import PayloadStore
 from segue_worker.ticket import Ticket
 
 _log = structlog.get_logger()
+
+_NOTHING: Final = UsageTotals()
 
 
 class LlmStep:
@@ -40,7 +44,7 @@ class LlmStep:
         try:
             response = await self._router.chat(request, namespace=ticket.place.namespace)
         except RefusedError as error:
-            return _failed(ticket, failure_of(error.refused))
+            return _failed(ticket, failure_of(error.refused), spent_of(error.refused))
         return await self._answered(ticket, request, response)
 
     def failure(self, error: Exception) -> Failure:
@@ -55,8 +59,7 @@ class LlmStep:
         self, ticket: Ticket, request: ChatRequest, response: ChatResponse
     ) -> Message:
         output = output_of(request, response)
-        called = 0 if response.provider == NAME else 1
-        usage = totals(response.usage, cost_usd=response.cost.usd, model_calls=called)
+        usage = spent(response.attempts)
         if output.failure is not None:
             return StepFailed(error=output.failure, usage=usage, worker=ticket.worker)
         return StepCompleted(
@@ -73,5 +76,5 @@ def _lasting(code: str, error: Exception) -> Failure:
     return Failure(code=code, message=str(error), retryable=False)
 
 
-def _failed(ticket: Ticket, failure: Failure) -> StepFailed:
-    return StepFailed(error=failure, worker=ticket.worker)
+def _failed(ticket: Ticket, failure: Failure, usage: UsageTotals = _NOTHING) -> StepFailed:
+    return StepFailed(error=failure, worker=ticket.worker, usage=usage)

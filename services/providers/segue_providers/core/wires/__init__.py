@@ -1,0 +1,1 @@
+"""Wires: how does each provider write what the contracts say neutrally?"""
