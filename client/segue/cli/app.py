@@ -32,6 +32,7 @@ from segue.cli.options import (
     RunArgument,
     UrlOption,
 )
+from segue.cli.providers_commands import provider_commands
 from segue.cli.shell import Shell
 from segue.cli.target import Target
 
@@ -67,6 +68,9 @@ def build(shell: Shell) -> typer.Typer:
     _add_stack(app, shell)
     app.add_typer(_workflows(shell), name="workflow", help="Check definitions, run and see them.")
     app.add_typer(_one_run(shell), name="run", help="Go on from runs, and compare them.")
+    app.add_typer(
+        provider_commands(shell), name="providers", help="The providers of models, and their cost."
+    )
     app.add_typer(_events(shell), name="events", help="Read what happens.")
     app.add_typer(_contracts(shell), name="contracts", help="What travels on the bus.")
     app.add_typer(_bus(shell), name="bus", help="What a broker must have.")

@@ -194,8 +194,8 @@ class StreamOptions(Message, frozen=True, kw_only=True):
     on_break: Literal["fail", "restart", "continue"] = "fail"
     """What follows when an answer breaks off after something was shown."""
     to: str = ""
-    """A subject on which the caller listens for the deltas too, such as its inbox; empty for none.
-    """
+    """A subject of its own on which the caller listens for the deltas too, as
+    `subjects.call_deltas` makes them; empty for none."""
     credit: int = 0
     """Deltas that may be sent there before the caller grants more by `ctl.<call>.credit`; while
     none is left the provider is not read. 0 sends without waiting."""

@@ -35,3 +35,5 @@ class GrantCredit(Message, frozen=True, kw_only=True):
     """The request's id."""
     credit: int
     """How many more."""
+    to: str = ""
+    """Where the caller listens, since several may ask the same; empty for all of them."""

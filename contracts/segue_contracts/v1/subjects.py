@@ -22,6 +22,7 @@ UNDO: Final = "undo"
 
 _TOKEN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _RUN = re.compile(r"[a-z0-9]{8,40}")
+_CALL = re.compile(r"call-[0-9a-f]{16}")
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 _ESCAPED = re.compile(r"__|_([0-9a-f]{2})|([a-z0-9-])")
 _ITEM = re.compile(r"(0|[1-9][0-9]{0,8})")
@@ -502,6 +503,20 @@ def control(namespace: str, run: str, what: str) -> str:
 def controls(what: str) -> str:
     """Return the pattern of a hint over all runs."""
     return f"{PREFIX}.*.ctl.*.{token(what)}"
+
+
+def call_deltas(namespace: str, name: str) -> str:
+    """Return a subject for the deltas of a call that one caller alone listens to."""
+    return f"{PREFIX}.{token(namespace)}.delta.call-{short_hash(name)}.answer"
+
+
+def is_call_deltas(subject: str, namespace: str) -> bool:
+    """Tell whether a subject is one of those that callers in a namespace listen to."""
+    match subject.split("."):
+        case ["segue", "v1", space, "delta", call, "answer"]:
+            return space == namespace and _CALL.fullmatch(call) is not None
+        case _:
+            return False
 
 
 def call_control(namespace: str, request: str, what: str) -> str:

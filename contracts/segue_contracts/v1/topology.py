@@ -249,6 +249,8 @@ _ACCESS = (
             f"{_P}.*.ctl.*.credit",
             f"{_P}.*.tel.gateway.>",
         ),
+        subscribe=(f"{_P}.*.delta.*.answer",),
+        objects=(PAYLOADS,),
     ),
     Access(
         service="client",

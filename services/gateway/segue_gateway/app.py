@@ -5,17 +5,22 @@ from typing import Final
 import httpx
 import structlog
 
+from segue_contracts.v1 import subjects
+from segue_contracts.v1.topology import PAYLOADS
 from segue_gateway.settings import Settings
 from segue_gateway.shell.api import Operations, make_api
 from segue_gateway.shell.local import LocalOnly
+from segue_gateway.shell.models import Models
+from segue_gateway.shell.openai_api import OpenAiOperations, add_openai
 from segue_gateway.shell.orchestrator import Orchestrator
 from segue_gateway.shell.streams import Streams
 from segue_shared.http import ASGIApp
+from segue_shared.payloads import Payloads
 from segue_shared.runtime import Requires, Runtime
 
 NAME: Final = "gateway"
 
-REQUIRES: Final = Requires()
+REQUIRES: Final = Requires(object_buckets=(PAYLOADS,))
 
 _log = structlog.get_logger()
 
@@ -41,6 +46,7 @@ class Gateway:
             namespace=settings.namespace,
         )
         api = make_api(operations)
+        add_openai(api, _openai(settings, runtime))
         self.asgi: Final[ASGIApp] = LocalOnly(api) if settings.local else api
         """The HTTP side."""
 
@@ -54,6 +60,26 @@ class Gateway:
     async def stop(self) -> None:
         """End the streams; requests in flight end by themselves."""
         await self._streams.close()
+
+
+def _openai(settings: Settings, runtime: Runtime) -> OpenAiOperations:
+    bus = runtime.bus
+    models = Models(
+        bus,
+        payloads=Payloads(bus, PAYLOADS),
+        inbox=lambda: subjects.call_deltas(settings.namespace, runtime.ids.unique()),
+        clock=runtime.clock,
+        ids=runtime.ids,
+        namespace=settings.namespace,
+        timeout_s=settings.model_timeout_s,
+        silence_s=settings.model_silence_s,
+    )
+    return OpenAiOperations(
+        models,
+        clock=runtime.clock,
+        ids=runtime.ids,
+        write_timeout_s=settings.stream_write_timeout_s,
+    )
 
 
 def build(

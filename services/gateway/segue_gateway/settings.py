@@ -27,6 +27,10 @@ class Settings(ServiceSettings):
     """Whether anyone who reaches another interface than loopback may do everything."""
     command_timeout_s: float = Field(default=10.0, gt=0)
     """Seconds that a service gets to answer a command."""
+    model_timeout_s: float = Field(default=600.0, gt=0)
+    """Seconds that the answer of a model may take."""
+    model_silence_s: float = Field(default=10.0, gt=0)
+    """Seconds without a sign of life after which a model is no longer waited for."""
     stream_write_timeout_s: float = Field(default=30.0, gt=0)
     """Seconds after which a viewer that does not read is taken for gone."""
 

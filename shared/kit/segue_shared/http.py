@@ -100,7 +100,13 @@ class _Server(uvicorn.Server):
 
 def _listen(host: str, port: int) -> socket.socket:
     [family, *_], *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return socket.create_server((host, port), family=socket.AddressFamily(family), backlog=_BACKLOG)
+    listener = socket.create_server(
+        (host, port), family=socket.AddressFamily(family), backlog=_BACKLOG
+    )
+    # asyncio asks for it only on sockets that it made itself; without it each answer waits for the
+    # other side's delayed acknowledgement of its head.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 class _Router:

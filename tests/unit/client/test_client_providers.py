@@ -53,17 +53,10 @@ def row_of(text: str, name: str) -> list[str]:
     return [cell.strip() for cell in line.split("│")[1:-1]]
 
 
-@pytest.fixture
-def wide(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
-    """A world with room for a whole table."""
-    monkeypatch.setenv("COLUMNS", "200")
-    return world
-
-
-def test_providers_are_shown_with_their_models_and_keys(wide: World) -> None:
+def test_providers_are_shown_with_their_models_and_keys(world: World) -> None:
     """The default model first, then others that were called."""
-    wide.facts.answers["status"] = LISTED
-    shown = wide.run("providers", "status")
+    world.facts.answers["status"] = LISTED
+    shown = world.run("providers", "status")
 
     assert shown.exit_code == 0
     for word in ("claude", "ready", "sonnet", "half_open", "1.2 s", "321 ms", "25%", "12.3"):

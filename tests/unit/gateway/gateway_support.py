@@ -1,13 +1,17 @@
 """Support: a gateway over a bus and an events service in memory."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any, TypeVar, cast
 
 import httpx
+from nats.aio.msg import Msg
 
+from segue_contracts.envelope import Message, decode_event
 from segue_contracts.v1.commands import CancelAccepted, RunAccepted, RunList
+from segue_contracts.v1.registry import decode
 from segue_contracts.v1.runs import RunSummary, RunView
 from segue_gateway.app import Gateway, build
 from segue_gateway.settings import Settings
@@ -18,6 +22,7 @@ from segue_shared.runtime import Runtime
 from segue_testing.fakes import FakeClock, FakeIds
 
 T = TypeVar("T")
+Hear = Callable[[Msg], Awaitable[None]]
 
 RUN = "run00000000000000000000001"
 CURSOR = "e1-41"
@@ -40,6 +45,8 @@ class FakeBus:
     def __init__(self) -> None:
         self.connected = True
         self.asked: list[tuple[str, object]] = []
+        self.told: list[tuple[str, Message]] = []
+        self.hearing: dict[str, Hear] = {}
         self.answers: dict[str, object] = {
             "segue.v1.default.cmd.orchestrator.start_run": ACCEPTED,
             "segue.v1.default.cmd.orchestrator.get_run": VIEW,
@@ -52,15 +59,43 @@ class FakeBus:
         self.answers[f"segue.v1.default.cmd.orchestrator.{verb}"] = what
 
     async def call(
-        self, subject: str, request: object, result: type[T], *, timeout_s: float = 5
+        self,
+        subject: str,
+        request: object,
+        result: type[T],
+        *,
+        timeout_s: float = 5,
+        silence_s: float = 0,
     ) -> T:
         """Answer a command."""
         self.asked.append((subject, request))
         answer = self.answers[subject]
         if isinstance(answer, Exception):
             raise answer
+        if callable(answer):
+            answer = await answer(request)
         assert isinstance(answer, result)
         return answer
+
+    async def publish(self, subject: str, data: bytes) -> None:
+        """Remember what was told to nobody in particular."""
+        body = decode(decode_event(data))
+        assert body is not None
+        self.told.append((subject, body))
+
+    async def subscribe(self, subject: str, handler: Hear) -> SimpleNamespace:
+        """Take who hears what is said on a subject."""
+        self.hearing[subject] = handler
+
+        async def unsubscribe() -> None:
+            del self.hearing[subject]
+
+        return SimpleNamespace(unsubscribe=unsubscribe)
+
+    async def say(self, data: bytes) -> None:
+        """Say something on the subject that the gateway listens to."""
+        [hear] = self.hearing.values()
+        await hear(cast("Msg", SimpleNamespace(data=data)))
 
 
 class FakeEvents(httpx.AsyncBaseTransport, httpx.AsyncByteStream):

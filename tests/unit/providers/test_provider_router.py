@@ -18,6 +18,7 @@ from unit.providers.provider_support import (
     text_of,
 )
 
+from segue_contracts.v1 import subjects
 from segue_contracts.v1.chat import ChatRequest, ErrorClass, Hedge, RouteOptions, StreamOptions
 from segue_contracts.v1.control import CancelCall, GrantCredit
 from segue_contracts.v1.deltas import (
@@ -38,6 +39,7 @@ from segue_shared.errors import BusUnavailableError, RefusedError
 
 CONTEXT = Context(subject="segue.v1.acme.cmd.providers.chat", namespace="acme")
 KEYED = {"ANTHROPIC_API_KEY": "sk-secret-1", "OPENAI_API_KEY": "sk-secret-2"}
+MINE = subjects.call_deltas("default", "mine")
 BROKEN = [Began(model="model-1"), Opened(index=0, kind="text"), Grew(index=0, text="Once ")]
 """The beginning of an answer that breaks off."""
 
@@ -179,6 +181,10 @@ async def test_a_request_without_an_id_gets_one() -> None:
         (structs.replace(asking("x"), messages=[]), "messages: at least one"),
         (structs.replace(asking("x"), run="a.>", step="s"), "run, step: run id 'a.>'"),
         (structs.replace(asking("x"), run=RUN, step="s" * 200), "run, step: a step key has"),
+        (
+            structs.replace(asking("x"), stream=StreamOptions(on=True, to=f"segue.v1.run.{RUN}")),
+            "stream.to: 'segue.v1.run",
+        ),
     ],
 )
 async def test_a_request_that_cannot_be_is_refused(request_: ChatRequest, place: str) -> None:
@@ -405,18 +411,18 @@ async def test_a_slow_caller_is_waited_for() -> None:
     claude = scripted([*BROKEN[:2], *pieces, *speaking()[3:]])
     stage = keyed(claude)
     request = asking("x")
-    request = structs.replace(request, stream=StreamOptions(on=True, to="mine", credit=3))
+    request = structs.replace(request, stream=StreamOptions(on=True, to=MINE, credit=3))
     call = asyncio.create_task(stage.chat(request))
-    await becomes(lambda: len(stage.bus.bodies("mine")) == 3)
+    await becomes(lambda: len(stage.bus.bodies(MINE)) == 3)
     for _ in range(20):
         await asyncio.sleep(0)
-    assert len(stage.bus.bodies("mine")) == 3
+    assert len(stage.bus.bodies(MINE)) == 3
     assert claude.open == 1
 
     await stage.service.parts.controls.on_hint(hint(GrantCredit(request="request", credit=50)))
 
     assert len(text_of(await call)) == 3_000
-    assert len(stage.bus.bodies("mine")) == 9
+    assert len(stage.bus.bodies(MINE)) == 9
 
 
 async def test_a_caller_that_reads_nothing_ends_with_its_deadline() -> None:
@@ -424,14 +430,14 @@ async def test_a_caller_that_reads_nothing_ends_with_its_deadline() -> None:
     pieces = [Grew(index=0, text="x" * 600) for _ in range(9)]
     claude = scripted([*BROKEN[:2], *pieces, asyncio.Event()])
     stage = keyed(claude)
-    stream = StreamOptions(on=True, to="mine", credit=2)
+    stream = StreamOptions(on=True, to=MINE, credit=2)
     request = structs.replace(asking("x"), stream=stream, deadline_ms=stage.clock.now_ms() + 50)
 
     with pytest.raises(RefusedError, match="timeout_total"):
         await stage.chat(request)
 
     assert claude.open == 0
-    assert len(stage.bus.bodies("mine")) == 3
+    assert len(stage.bus.bodies(MINE)) == 3
 
 
 async def test_a_slow_provider_is_hedged_and_the_loser_is_told_of() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
 import httpx
 import structlog
@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from segue_gateway.core.problems import ProblemError, problem
+from segue_gateway.shell.leaving import cancelled, until_gone
 
 _log = structlog.get_logger()
 
@@ -104,7 +105,7 @@ class _Relay(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's form
         """Race the stream with the client's leaving and the gateway's own."""
         relay = asyncio.create_task(self._pass_on(send))
-        gone = asyncio.create_task(_until_gone(receive))
+        gone = asyncio.create_task(until_gone(receive))
         closing = asyncio.create_task(self._streams.closing.wait())
         with self._streams.counted():
             try:
@@ -112,7 +113,7 @@ class _Relay(Response):
                     (relay, gone, closing), return_when=asyncio.FIRST_COMPLETED
                 )
             finally:
-                await _cancel(relay, gone, closing)
+                await cancelled(relay, gone, closing)
                 await self._upstream.aclose()
             if gone not in done:
                 await self._end(send, bye=closing in done and self._between_events)
@@ -152,15 +153,3 @@ def _kept(upstream: httpx.Response) -> dict[str, str]:
 async def _whole(upstream: httpx.Response) -> Response:
     """Pass on an answer that is no stream."""
     return Response(await upstream.aread(), upstream.status_code, _kept(upstream))
-
-
-async def _until_gone(receive: Receive) -> None:
-    """Return when the client has gone; servers ignore what is written to one who has."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-async def _cancel(*tasks: asyncio.Task[Any]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

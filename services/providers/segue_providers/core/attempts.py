@@ -33,13 +33,20 @@ def unanswerable(decision: Decision) -> Refused:
     )
 
 
-def all_failed(tries: Sequence[CallAttempt], error: ErrorClass, message: str) -> Refused:
+def all_failed(
+    tries: Sequence[CallAttempt],
+    error: ErrorClass,
+    message: str,
+    *,
+    retry_after_s: float | None = None,
+) -> Refused:
     """Return the refusal of a request that nobody answered.
 
     Args:
         tries: All tries, in order; none when nobody could even be asked.
         error: The class of the error that ended the call.
         message: What it says.
+        retry_after_s: Seconds after which it may be asked again; None when nobody said.
     """
     told = [f"{one.provider} {_told(one)}" for one in tries]
     if not tries or tries[-1].error != error:
@@ -56,6 +63,7 @@ def all_failed(tries: Sequence[CallAttempt], error: ErrorClass, message: str) ->
             "inputTokens": str(used.input_tokens),
             "outputTokens": str(used.output_tokens),
             "modelCalls": str(used.model_calls),
+            **({} if retry_after_s is None else {"retryAfterMs": str(round(retry_after_s * 1000))}),
         },
     )
 

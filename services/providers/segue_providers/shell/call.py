@@ -80,7 +80,10 @@ class Call:
         except ModelCallError as error:
             await tries.follow("gives up")
             await self._deltas.fail(error.error, str(error), retry_after_s=error.retry_after_s)
-            raise RefusedError(all_failed(tries.records, error.error, str(error))) from error
+            refused = all_failed(
+                tries.records, error.error, str(error), retry_after_s=error.retry_after_s
+            )
+            raise RefusedError(refused) from error
         except asyncio.CancelledError:
             await self._deltas.fail("cancelled", "the call was given up")
             raise
@@ -189,6 +192,7 @@ class Call:
             await tries.follow(f"again in {step.wait_s:.2f} s")
             if step.wait_s:
                 await self._clock.sleep(step.wait_s)
+            tries.forgive(target.provider)
         if not self._said:
             await self._deltas.restart(error.error)
         return target

@@ -65,19 +65,22 @@ class Controlled:
 
 
 class Controls:
-    """The calls of this process that can be controlled."""
+    """The calls of this process that can be controlled; several may ask the same."""
 
     def __init__(self) -> None:
-        self._calls: dict[str, Controlled] = {}
+        self._calls: dict[str, list[Controlled]] = {}
 
     @contextmanager
     def of(self, request: ChatRequest, cancel: Callable[[str], None]) -> Iterator[Credit]:
         """Have a call controlled while it runs; gives the credit of its caller."""
-        call = self._calls[request.id] = Controlled(request, cancel)
+        call = Controlled(request, cancel)
+        calls = self._calls.setdefault(request.id, [])
+        calls.append(call)
         try:
             yield call.credit
         finally:
-            if self._calls.get(request.id) is call:
+            calls.remove(call)
+            if not calls:
                 del self._calls[request.id]
 
     async def on_hint(self, message: Msg) -> None:
@@ -88,10 +91,13 @@ class Controls:
             _log.warning("hint_unreadable", subject=message.subject, reason=str(error))
             return
         match body:
-            case GrantCredit(request=request, credit=credit) if request in self._calls:
-                self._calls[request].credit.grant(credit)
-            case CancelCall(request=request, reason=reason) if request in self._calls:
-                self._calls[request].cancel(reason or "its caller gave it up")
+            case GrantCredit(request=request, credit=credit, to=to):
+                for call in self._calls.get(request, ()):
+                    if to in ("", call.request.stream.to):
+                        call.credit.grant(credit)
+            case CancelCall(request=request, reason=reason):
+                for call in tuple(self._calls.get(request, ())):
+                    call.cancel(reason or "its caller gave it up")
             case CancelHint():
                 self._cancel_of(body)
             case _:
@@ -99,7 +105,8 @@ class Controls:
 
     def _cancel_of(self, hint: CancelHint) -> None:
         """Give up the calls of a run, a step or an attempt that is no longer wanted."""
-        for call in [one for one in self._calls.values() if _means(hint, one.request)]:
+        every = [call for calls in self._calls.values() for call in calls]
+        for call in [one for one in every if _means(hint, one.request)]:
             call.cancel("the work that it belongs to was cancelled")
 
 

@@ -37,7 +37,7 @@ class Tries:
         self._tell = tell
         self._deadline = deadline
         self._untold: CallAttempt | None = None
-        self._refused: set[tuple[str, str]] = set()
+        self._refused: dict[tuple[str, str], ErrorClass] = {}
 
     async def open(self, target: Target, request: ChatRequest) -> Line:
         """Begin a try; see `Lines.open` for what may be in the way."""
@@ -54,6 +54,14 @@ class Tries:
         refused = {key for name, key in self._refused if name == provider}
         return not refused.issuperset(self._lines.keys(provider))
 
+    def forgive(self, provider: str) -> None:
+        """Let keys that were asked too often be asked again, once that was waited for."""
+        self._refused = {
+            place: error
+            for place, error in self._refused.items()
+            if place[0] != provider or error != "rate_limited"
+        }
+
     async def won(self, line: Line) -> CallAttempt:
         """End the try that answered."""
         record = await self._closed(line, None)
@@ -64,7 +72,7 @@ class Tries:
         """End a try that failed; what follows is told by `follow`."""
         self.said = line.attempt.assembly.message()
         if error.error in BY_KEY:
-            self._refused.add((line.attempt.target.provider, line.admission.key))
+            self._refused[line.attempt.target.provider, line.admission.key] = error.error
         self._untold = await self._closed(line, error)
 
     async def given_up(self, line: Line, why: str) -> None:

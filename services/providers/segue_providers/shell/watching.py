@@ -48,10 +48,13 @@ def sender_of(
     its credit allows.
 
     Raises:
-        RefusedError: The request names a run or step that cannot be.
+        RefusedError: The request names a run, step or subject that cannot be.
     """
-    subject = _subject(request, namespace)
-    if not request.stream.on or not (subject or request.stream.to):
+    subject, own = _subject(request, namespace), request.stream.to
+    if own and not subjects.is_call_deltas(own, namespace):
+        # Whoever may ask must not have this service publish where it could not itself.
+        raise RefusedError(_invalid(f"stream.to: {own!r} is no subject of this namespace's calls"))
+    if not request.stream.on or not (subject or own):
         return None
     about = "/".join(part for part in (request.run, request.step) if part) or request.id
 
@@ -61,10 +64,10 @@ def sender_of(
         event = encode(make_event(body, id=event_id, source=SOURCE, subject=about, time=stamp()))
         if subject:
             await bus.publish(subject, event)
-        if request.stream.to:
+        if own:
             if not isinstance(delta, _FREE):
                 await credit.take()
-            await bus.publish(request.stream.to, event)
+            await bus.publish(own, event)
 
     return send
 
@@ -100,5 +103,8 @@ def _subject(request: ChatRequest, namespace: str) -> str:
         step = subjects.step_token(subjects.StepId(request.step))
         return subjects.delta(namespace, request.run, step)
     except subjects.SubjectError as error:
-        refused = Refused(code="invalid_request", message=f"run, step: {error}")
-        raise RefusedError(refused) from error
+        raise RefusedError(_invalid(f"run, step: {error}")) from error
+
+
+def _invalid(message: str) -> Refused:
+    return Refused(code="invalid_request", message=message)
