@@ -29,6 +29,7 @@ Attributes = Mapping[str, str | int | float | bool]
 """Facts about a span; never payloads."""
 
 _SAMPLED: Final = 1
+_NS_PER_MS: Final = 1_000_000
 _FORM: Final = re.compile(
     r"(?P<version>[0-9a-f]{2})-(?P<trace>[0-9a-f]{32})-(?P<span>[0-9a-f]{16})-(?P<flags>[0-9a-f]{2})"
     r"(?P<rest>-.*)?"
@@ -88,6 +89,18 @@ class Tracer(Protocol):
         """Begin a span that ends with the block."""
         ...
 
+    def start_span(
+        self,
+        name: str,
+        context: Any = None,
+        kind: Any = ...,
+        attributes: Attributes | None = None,
+        *,
+        start_time: int | None = None,
+    ) -> Any:
+        """Begin a span that ends when its `end` is called; times are Unix nanoseconds."""
+        ...
+
 
 _default: Final[Tracer | None] = None if _otel is None else _otel.get_tracer("segue")
 _SDK: Final = "opentelemetry.sdk.trace"
@@ -137,6 +150,37 @@ def span(
     if recorder is None:
         return _Current(child(parent, ids))
     return _recorded(name, parent, ids, serves=serves, attributes=attributes, tracer=recorder)
+
+
+def record(
+    name: str,
+    *,
+    began_ms: float,
+    ended_ms: float,
+    attributes: Attributes,
+    error: str = "",
+    tracer: Tracer | None = None,
+) -> None:
+    """Record a span below the current one that is over already, where spans are recorded.
+
+    Args:
+        name: What was done, few words and no ids.
+        began_ms: When it began, Unix milliseconds.
+        ended_ms: When it ended.
+        attributes: Facts about it; never payloads.
+        error: The class of the error that ended it; empty for none.
+        tracer: Who records it; OpenTelemetry's own by default.
+    """
+    recorder = tracer or _configured()
+    if recorder is None:
+        return
+    started_ns = int(began_ms * _NS_PER_MS)
+    over = recorder.start_span(
+        name, kind=_otel.SpanKind.CLIENT, attributes=attributes, start_time=started_ns
+    )
+    if error:
+        over.set_status(_otel.StatusCode.ERROR, error)
+    over.end(int(ended_ms * _NS_PER_MS))
 
 
 class _Current:

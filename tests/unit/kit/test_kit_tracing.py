@@ -18,6 +18,7 @@ from segue_shared.tracing import (
     fail,
     inject,
     parse,
+    record,
     span,
 )
 from segue_testing.fakes import FakeIds
@@ -121,6 +122,22 @@ class StubTracer:
         with trace.use_span(running):
             yield running
 
+    def start_span(
+        self,
+        name: str,
+        context: trace.Context | None = None,
+        kind: trace.SpanKind = trace.SpanKind.INTERNAL,
+        attributes: Mapping[str, str | float | bool] | None = None,
+        *,
+        start_time: int | None = None,
+    ) -> "StubSpan":
+        """Begin a span that is ended by hand."""
+        self.begun.append((name, kind, attributes))
+        running = StubSpan(0xABC, len(self.begun), samples=self._samples)
+        running.times.append(start_time)
+        self.spans.append(running)
+        return running
+
 
 class StubSpan(trace.NonRecordingSpan):
     """A span with a place of its own."""
@@ -129,6 +146,7 @@ class StubSpan(trace.NonRecordingSpan):
         flags = trace.TraceFlags(int(samples))
         super().__init__(trace.SpanContext(trace_id, span_id, is_remote=False, trace_flags=flags))
         self.status: trace.StatusCode | trace.Status | None = None
+        self.times: list[int | None] = []
 
     def is_recording(self) -> bool:
         """Tell whether it is kept."""
@@ -139,6 +157,10 @@ class StubSpan(trace.NonRecordingSpan):
     ) -> None:
         """Keep how it went."""
         self.status = status
+
+    def end(self, end_time: int | None = None) -> None:
+        """Keep when it ended."""
+        self.times.append(end_time)
 
 
 def test_the_current_span_is_the_innermost_block() -> None:
@@ -191,3 +213,22 @@ def test_without_the_sdk_nothing_is_recorded_and_the_log_says_how_to_change_that
         assert not recording.record("agents", instance="agents-1")
 
     assert "segue-shared[otel]" in logged[0]["reason"]
+
+
+@pytest.mark.parametrize(("error", "status"), [("", None), ("timeout", trace.StatusCode.ERROR)])
+def test_a_span_that_is_over_is_recorded_with_its_times(
+    error: str, status: trace.StatusCode | None
+) -> None:
+    """As a call to somebody else's service, in nanoseconds."""
+    tracer = StubTracer()
+
+    record("chat", began_ms=1.5, ended_ms=4, attributes={"a": 1}, error=error, tracer=tracer)
+
+    assert tracer.begun == [("chat", trace.SpanKind.CLIENT, {"a": 1})]
+    assert tracer.spans[0].times == [1_500_000, 4_000_000]
+    assert tracer.spans[0].status == status
+
+
+def test_nothing_is_recorded_where_nobody_records() -> None:
+    """And nothing goes wrong."""
+    record("chat", began_ms=0, ended_ms=1, attributes={})

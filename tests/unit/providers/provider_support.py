@@ -51,6 +51,7 @@ from segue_shared.delivery import Delivery
 from segue_shared.health import Health
 from segue_shared.metrics import Metrics
 from segue_shared.runtime import Runtime
+from segue_shared.tracing import Tracer
 from segue_testing.fakes import FakeClock, FakeIds
 
 T = TypeVar("T")
@@ -283,6 +284,7 @@ class Stage:
         *,
         environ: Mapping[str, str] | None = None,
         draw: float = 0.0,
+        tracer: Tracer | None = None,
     ) -> None:
         self.bus = FakeBus()
         self.clock = FakeClock()
@@ -297,6 +299,7 @@ class Stage:
             ids=FakeIds(),
             metrics=self.metrics,
             health=self.health,
+            tracer=tracer,
         )
         self.clients = clients or {}
         self.service: Providers = build(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from typing import cast
 
 import pytest
 from msgspec import UNSET, structs
@@ -36,6 +37,7 @@ from segue_providers.core.answer import Began, Closed, Grew, Opened
 from segue_providers.settings import Settings
 from segue_shared.commands import Context
 from segue_shared.errors import BusUnavailableError, RefusedError
+from segue_shared.tracing import Tracer
 
 CONTEXT = Context(subject="segue.v1.acme.cmd.providers.chat", namespace="acme")
 KEYED = {"ANTHROPIC_API_KEY": "sk-secret-1", "OPENAI_API_KEY": "sk-secret-2"}
@@ -506,6 +508,40 @@ async def test_a_call_that_could_cost_too_much_is_not_made() -> None:
 
     assert caught.value.refused.code == "budget_exceeded"
     assert claude.requests == openai.requests == []
+
+
+class Spans:
+    """A tracer that keeps the names of spans and how they went."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.failed: list[object] = []
+
+    def start_span(self, name: str, **_more: object) -> "Spans":
+        """Begin a span."""
+        self.names.append(name)
+        return self
+
+    def set_status(self, _code: object, reason: str) -> None:
+        """Keep why one failed."""
+        self.failed.append(reason)
+
+    def end(self, _time: int) -> None:
+        """End it."""
+
+
+async def test_each_try_is_a_span() -> None:
+    """A trace shows who was asked, in which order, and why it was not enough."""
+    spans = Spans()
+    clients = {
+        "anthropic": scripted([failing("transport")]),
+        "openai-responses": scripted(speaking()),
+    }
+    stage = Stage(clients=clients, environ=KEYED, tracer=cast("Tracer", spans))
+    await stage.chat(asking("x"))
+
+    assert spans.names == ["chat claude-sonnet-5-5", "chat model-1"]
+    assert spans.failed == ["transport"]
 
 
 async def test_no_key_is_in_what_is_told() -> None:

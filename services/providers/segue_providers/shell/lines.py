@@ -5,16 +5,18 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 import structlog
-from msgspec import structs
+from msgspec import UnsetType, structs
 
 from segue_contracts.v1.chat import CallAttempt, ChatRequest, ErrorClass
 from segue_providers.core.catalogue import Catalogue, Target
+from segue_providers.core.conventions import facts_of, span_name
 from segue_providers.core.fleet import Admission, Barred, Fleet
 from segue_providers.core.health import Result
 from segue_providers.shell.attempt import Attempt
 from segue_providers.shell.meter import Bill, Meter, Reservation
 from segue_providers.shell.ports import ModelCallError
 from segue_providers.shell.setup import Setup
+from segue_shared import tracing
 from segue_shared.clock import Clock
 
 _log = structlog.get_logger()
@@ -60,9 +62,10 @@ class Lines:
         bill: Who pays.
         clock: For what is told.
         draw: Draws a random number from 0 to 1.
+        tracer: Who records spans; OpenTelemetry's own when none is named.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the router hands in every part by name
         self,
         setup: Setup,
         fleet: Fleet,
@@ -71,6 +74,7 @@ class Lines:
         bill: Bill,
         clock: Clock,
         draw: Callable[[], float],
+        tracer: tracing.Tracer | None = None,
     ) -> None:
         self._setup = setup
         self._fleet = fleet
@@ -78,6 +82,7 @@ class Lines:
         self._bill = bill
         self._clock = clock
         self._draw = draw
+        self._tracer = tracer
 
     @property
     def catalogue(self) -> Catalogue:
@@ -159,7 +164,27 @@ class Lines:
         )
         await self._meter.learn(line.reservation, began.rate_limit)
         record = attempt.told(error, number=number, cost=priced.cost)
+        self._trace(line, record)
         return Closed(record=record, warning=priced.warning)
+
+    def _trace(self, line: Line, record: CallAttempt) -> None:
+        """Record a span of the try, where spans are recorded."""
+        stopped, ended_ms = line.attempt.assembly.stopped, self._clock.now_ms()
+        entry = self.catalogue.entries[record.provider]
+        failed = "" if isinstance(record.error, UnsetType) else record.error
+        tracing.record(
+            span_name(record),
+            began_ms=ended_ms - record.total_ms,
+            ended_ms=ended_ms,
+            attributes=facts_of(
+                record,
+                wire=entry.settings.wire,
+                requested=line.attempt.target.model,
+                stop=None if stopped is None else stopped.stop,
+            ),
+            error=failed,
+            tracer=self._tracer,
+        )
 
     def _record(self, admission: Admission, result: Result) -> None:
         now_ms = self._clock.now_ms()

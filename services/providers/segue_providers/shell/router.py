@@ -40,6 +40,7 @@ from segue_providers.shell.watching import relayed, sender_of, show_whole
 from segue_shared.clock import Clock
 from segue_shared.errors import PayloadMissingError, RefusedError
 from segue_shared.ids import Ids
+from segue_shared.tracing import Tracer
 from segue_worker.ports import EventBus, PayloadStore
 
 _LEAST_WAIT_S: Final = 0.05
@@ -89,6 +90,7 @@ class Router:
         ids: New names.
         timeout_s: Seconds a request may take when it sets no earlier deadline.
         draw: Draws a random number from 0 to 1.
+        tracer: Who records spans; OpenTelemetry's own when none is named.
     """
 
     def __init__(  # noqa: PLR0913 - the composition root hands in every part by name
@@ -104,6 +106,7 @@ class Router:
         ids: Ids,
         timeout_s: float,
         draw: Callable[[], float],
+        tracer: Tracer | None = None,
     ) -> None:
         self._configured = configured
         self._fleet = fleet
@@ -115,6 +118,7 @@ class Router:
         self._ids = ids
         self._timeout_s = timeout_s
         self._draw = draw
+        self._tracer = tracer
         self._hedges = Hedges()
         self._flights: Coalescing[Delta, ChatResponse] = Coalescing()
 
@@ -277,6 +281,7 @@ class Router:
             bill=bill,
             clock=self._clock,
             draw=self._draw,
+            tracer=self._tracer,
         )
         call = Call(
             request,
