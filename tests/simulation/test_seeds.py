@@ -20,6 +20,7 @@ from segue_testing.sim import FaultPlan
 
 SEEDS: Final = 500
 _CHUNK: Final = 25
+_SAMPLE: Final = 60
 _SOAKED: Final = int(os.environ.get("SEGUE_SIM_SEEDS", "20000"))
 
 
@@ -54,7 +55,7 @@ def told(name: str, values: list[int]) -> str:
 
 def test_histories_are_long_enough_to_be_worth_it(capsys: pytest.CaptureFixture[str]) -> None:
     """Half of the histories have 60 events and more, over 5 steps and more."""
-    reports = [reported(seed) for seed in range(200)]
+    reports = [reported(seed) for seed in range(_SAMPLE)]
     with capsys.disabled():
         print()  # noqa: T201 - the distribution is to be seen
         for name in ("events", "longest", "steps"):
@@ -66,7 +67,7 @@ def test_histories_are_long_enough_to_be_worth_it(capsys: pytest.CaptureFixture[
 
 def test_every_kind_of_fault_happens() -> None:
     """The seeds leave nothing out that can go wrong."""
-    kinds = {kind for seed in range(100) for kind in reported(seed).injected}
+    kinds = {kind for seed in range(_SAMPLE) for kind in reported(seed).injected}
 
     probabilities = {name for name in FaultPlan.__dataclass_fields__ if "_s" not in name}
     assert kinds >= probabilities - {"lag", "kept", "purge", "skew_ms", "batch_most"}
