@@ -7,21 +7,28 @@ from typing import Final
 
 import msgspec
 
-from bench import engine, language, runs, start
+from bench import engine, fold, language, providers, runs, start, takeover
 from bench.frame import Benchmark, Figure, table
 from segue_shared import logs
 
 BENCHMARKS: Final[dict[str, Benchmark]] = {
     "engine": engine.chain_of_five,
     "fsync": engine.synced_chain,
+    "replicated": engine.replicated_chain,
     "shapes": engine.shapes,
     "scaling": engine.scaling,
     "map": runs.large_map,
     "sleeping": runs.sleeping_runs,
-    "fold": runs.cold_fold,
+    "fold": fold.cold_fold,
+    "takeover": takeover.takeover,
     "stack": start.whole_stack,
     "bare": start.bare_engine,
     "language": language.parsing,
+    "providers": providers.calls,
+    "routing": providers.routing,
+    "failover": providers.failover,
+    "memory": providers.memory,
+    "cache": providers.cache,
 }
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from bench.frame import Figure, figure
-from bench.stand import Sample, Stand, Work, chain, fan_out, repeated, stand
+from bench.stand import Profile, Sample, Stand, Work, chain, fan_out, repeated, stand
 
 _CHAIN: Final = Work(chain(5), runs=2_000, in_flight=200, steps=5)
 
@@ -21,16 +21,20 @@ async def chain_of_five(quick: bool) -> Sequence[Figure]:  # noqa: FBT001 - ever
 
 async def synced_chain(quick: bool) -> Sequence[Figure]:  # noqa: FBT001 - every benchmark has it
     """Return the figures of the same work with every write synced to disk by itself."""
-    return await _chain_of_five(quick, "engine.fsync.chain5", synced=True)
+    return await _chain_of_five(quick, "engine.fsync.chain5", "fsync")
+
+
+async def replicated_chain(quick: bool) -> Sequence[Figure]:  # noqa: FBT001 - every benchmark has it
+    """Return the figures of the same work with three synced replicas of every write."""
+    return await _chain_of_five(quick, "engine.replicated.chain5", "replicated")
 
 
 async def _chain_of_five(
     quick: bool,  # noqa: FBT001 - a benchmark's own option
     name: str,
-    *,
-    synced: bool = False,
+    profile: Profile = "fast",
 ) -> Sequence[Figure]:
-    async with stand(synced=synced) as made:
+    async with stand(profile) as made:
         ours, bare = await made.both(_shorter(_CHAIN, quick), 1 if quick else 5)
     return [
         _rate(f"{name}.steps_per_s", ours, bare),

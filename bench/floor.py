@@ -38,7 +38,7 @@ _decode = msgspec.json.Decoder(Event).decode
 
 
 async def _connect(url: str) -> tuple[Client, JetStreamContext]:
-    client = await nats.connect(url, pending_size=_PENDING)
+    client = await nats.connect(url.split(","), pending_size=_PENDING)
     return client, client.jetstream(publish_async_max_pending=4000)
 
 

@@ -26,14 +26,21 @@ _OUTPUT: Final = StepCompleted(output=Value(inline={"text": "x" * 88}))
 _task = msgspec.json.Decoder(StepScheduled)
 
 
-async def main(url: str) -> None:
-    """Work until stopped."""
+async def main(url: str, pause_s: float = 0) -> None:
+    """Work until stopped.
+
+    Args:
+        url: The broker.
+        pause_s: How long each step takes.
+    """
     bus, clock = await Bus.connect(url, name="noop"), SystemClock()
     ready = await _ensure_pool(bus)
 
     async def complete(delivery: Delivery) -> Verdict:
         event = decode_event(delivery.data)
         task = _task.decode(event.data)
+        if pause_s:
+            await asyncio.sleep(pause_s)
         attempt = subjects.task_prefix(delivery.subject)
         target = f"{attempt}.outcome.completed"
         data = frame(
@@ -68,4 +75,4 @@ async def _ensure_pool(bus: Bus) -> PoolReady:
 
 
 if __name__ == "__main__":
-    uvloop.run(main(sys.argv[1]))
+    uvloop.run(main(sys.argv[1], *map(float, sys.argv[2:])))

@@ -1,4 +1,4 @@
-"""Runs: how soon is a large map dispatched, what does a sleeping run weigh, how cold is a fold?"""
+"""Runs: how soon is a large map dispatched, and what does a sleeping run weigh?"""
 
 import asyncio
 import time
@@ -8,16 +8,13 @@ from typing import Final
 import psutil
 from nats.aio.msg import Msg
 
-from bench.filling import fill
 from bench.frame import Figure, figure
 from bench.stand import Stand, definition, repeated, stand, start
-from segue_contracts.v1 import registry, subjects
-from segue_contracts.v1.commands import GetRun, StartRun
-from segue_contracts.v1.runs import RunView
+from segue_contracts.v1 import subjects
+from segue_contracts.v1.commands import StartRun
 from segue_shared.bus import Bus
 
 _ITEMS: Final = 1_000
-_GET_RUN: Final = subjects.command("default", registry.GET_RUN.service, registry.GET_RUN.verb)
 
 
 async def large_map(quick: bool) -> Sequence[Figure]:  # noqa: FBT001 - every benchmark has it
@@ -93,33 +90,3 @@ async def _until_waiting(bus: Bus, known: str, runs: int) -> None:
 
 def _resident_kib(made: Stand) -> float:
     return sum(psutil.Process(pid).memory_info().rss for pid in made.ours) / 1024
-
-
-async def cold_fold(quick: bool) -> Sequence[Figure]:  # noqa: FBT001 - every benchmark has it
-    """Asking for a run of 1,000 events in a large stream, with nothing of it in memory."""
-    text = definition(
-        [
-            {"key": f"s{n}", "pool": "noop", "dependsOn": [f"s{n - 1}"] if n else []}
-            for n in range(500)
-        ]
-    )
-    others = 200_000 if quick else 5_000_000
-    async with stand() as made:
-        bus = await Bus.connect(made.url, name="bench", max_wait_s=10)
-        ended = asyncio.Event()
-
-        async def note(_message: Msg) -> None:
-            ended.set()
-
-        await bus.subscribe(f"{subjects.PREFIX}.default.fact.*.*.ended", note)
-        run = (await start(bus, StartRun(text=text))).run
-        await ended.wait()
-        await fill(bus, others)
-        samples = []
-        for _ in range(20):
-            begin = time.perf_counter()
-            await bus.call(_GET_RUN, GetRun(run=run), RunView)
-            samples.append((time.perf_counter() - begin) * 1000)
-        await bus.close()
-    name = f"engine.cold_fold1000_of_{others}.ms"
-    return [figure(name, samples, unit="ms", goal=50, better="lower")]

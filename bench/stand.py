@@ -3,11 +3,11 @@
 import asyncio
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 from nats.aio.msg import Msg
@@ -15,15 +15,26 @@ from nats.aio.msg import Msg
 from bench import floor
 from bench.noop_worker import POOL
 from bench.processes import cpu_seconds, running
+from segue_contracts.topology import Topology
 from segue_contracts.v1 import subjects
 from segue_contracts.v1.commands import RunAccepted, StartRun
-from segue_contracts.v1.topology import LOCAL_SHARD_CONSUMERS, topology
+from segue_contracts.v1.topology import (
+    DEFAULT_SHARD_CONSUMERS,
+    LOCAL_SHARD_CONSUMERS,
+    topology,
+)
 from segue_shared.bootstrap import apply
 from segue_shared.bus import Bus
-from segue_shared.errors import TransientError
+from segue_shared.errors import SegueError, TransientError
 from segue_testing.broker import running_broker
+from segue_testing.cluster import running_cluster
+
+Profile = Literal["fast", "fsync", "replicated"]
+"""When a stored message counts: at once, once synced, or once synced by two of three brokers."""
 
 _START: Final = subjects.command("default", "orchestrator", "start_run")
+_AGREED_S: Final = 60
+"""How long the servers of a cluster may take to know each other and to choose leaders."""
 
 
 def definition(steps: list[dict[str, Any]]) -> str:
@@ -91,7 +102,7 @@ class Stand:
     def __init__(self, url: str, *, ours: list[int], bare: list[int]) -> None:
         self.url = url
         self.ours = ours
-        """Ids of the processes that the engine consists of, the broker first."""
+        """Ids of the processes that the engine consists of, the broker's first."""
         self._bare = bare
         self._definitions: dict[str, str] = {}
 
@@ -180,29 +191,66 @@ async def _measure(bus: Bus, known: str, work: Work) -> float:
 
 
 @asynccontextmanager
-async def stand(*, synced: bool = False) -> AsyncIterator[Stand]:
+async def stand(profile: Profile = "fast") -> AsyncIterator[Stand]:
     """Start a broker, the engine in two processes, and the floor in two.
 
     Args:
-        synced: Whether the broker syncs every write to disk.
+        profile: When a stored message counts; with `replicated` the broker is a cluster.
     """
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        broker = stack.enter_context(running_broker(directory, synced=synced))
-        url = broker.url
-        bus = await Bus.connect(url, name="bench-setup", max_wait_s=10)
-        await apply(bus, topology(fresh=LOCAL_SHARD_CONSUMERS))
-        await floor.setup(url)
-        await bus.close()
-        environment = {"SEGUE_NATS_URL": url, "SEGUE_LOG_LEVEL": "error"}
+        url, brokers = stack.enter_context(_brokers(directory, profile))
+        await _prepare(url, profile)
+        environment = engine_environment(url)
         orchestrator = stack.enter_context(running("segue_orchestrator", **environment))
         worker = stack.enter_context(running("bench.noop_worker", url))
         decider = stack.enter_context(running("bench.floor", "decider", url))
         bare_worker = stack.enter_context(running("bench.floor", "worker", url))
         made = Stand(
-            url, ours=[broker.pid, orchestrator, worker], bare=[broker.pid, decider, bare_worker]
+            url, ours=[*brokers, orchestrator, worker], bare=[*brokers, decider, bare_worker]
         )
         warm = Work(chain(5), runs=50, in_flight=50, steps=5)
         await made.engine(warm)
         await made.floor(warm)
         yield made
+
+
+def engine_environment(url: str) -> dict[str, str]:
+    """Return the environment of an orchestrator."""
+    return {"SEGUE_NATS_URL": url, "SEGUE_LOG_LEVEL": "error"}
+
+
+@contextmanager
+def _brokers(directory: Path, profile: Profile) -> Iterator[tuple[str, list[int]]]:
+    """Run the broker of a profile; yields its address and the ids of its processes."""
+    if profile == "replicated":
+        with running_cluster(directory, synced=True) as cluster:
+            yield cluster.url, cluster.pids
+    else:
+        with running_broker(directory, synced=profile == "fsync") as broker:
+            yield broker.url, [broker.pid]
+
+
+async def _prepare(url: str, profile: Profile) -> None:
+    """Give the broker what engine and floor need, with as many replicas as the profile has."""
+    replicated = profile == "replicated"
+    replicas = 3 if replicated else 1
+    consumers = DEFAULT_SHARD_CONSUMERS if replicated else LOCAL_SHARD_CONSUMERS
+    bus = await Bus.connect(url, name="bench-setup", max_wait_s=10)
+    async with asyncio.timeout(_AGREED_S):
+        await _until_applied(bus, topology(fresh=consumers), replicas)
+    await bus.close()
+    await floor.setup(url, replicas=replicas)
+
+
+async def _until_applied(bus: Bus, wanted: Topology, replicas: int) -> None:
+    """Apply a topology, again and again while the servers of a cluster do not know each other."""
+    while True:
+        try:
+            await apply(bus, wanted, replicas=replicas)
+        except SegueError:
+            if replicas == 1:
+                raise
+            await asyncio.sleep(0.2)
+        else:
+            return

@@ -1,5 +1,9 @@
 """The process: how is the providers service run by itself?"""
 
+import segue_shared.loading  # noqa: F401 - first, since it is for what follows
+
+# isort: split
+
 import gc
 from typing import Final
 

@@ -119,8 +119,8 @@ class Meter:
 
     async def learn(self, reservation: Reservation, headers: Mapping[str, str]) -> None:
         """Believe what a provider says of its limits."""
-        if headers:
-            limits = reservation.entry.settings.limits
+        limits = reservation.entry.settings.limits
+        if headers and (limits.rpm or limits.tpm):
             await self._rates.learn(reservation.place, limits, headers)
 
     async def _hold(

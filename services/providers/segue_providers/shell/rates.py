@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final, TypeVar
 
 import msgspec
@@ -222,6 +222,7 @@ class Rates:
         return self._shares.setdefault(place, _Share())
 
 
+@lru_cache(maxsize=1_024)
 def place_of(provider: str, key: str) -> str:
     """Return the name of one provider and key.
 
