@@ -8,7 +8,16 @@ from typing import Final
 import msgspec
 
 from segue_contracts.envelope import Message
-from segue_contracts.v1 import control, deltas, runs, steps, subjects, telemetry, turns
+from segue_contracts.v1 import (
+    control,
+    deltas,
+    providers,
+    runs,
+    steps,
+    subjects,
+    telemetry,
+    turns,
+)
 
 Producers = tuple[str, ...]
 
@@ -141,6 +150,12 @@ CHANNELS: Final = (
         "tel.breaker_changed",
         f"{subjects.PREFIX}.<ns>.tel.providers.breaker.<state>",
         telemetry.BreakerChanged,
+        ("providers",),
+    ),
+    _event(
+        "tel.providers_reported",
+        f"{subjects.PREFIX}.<ns>.tel.providers.health.reported",
+        providers.ProvidersReported,
         ("providers",),
     ),
     _event(

@@ -30,7 +30,7 @@ class Source(Message, frozen=True, kw_only=True):
     url: str | UnsetType = UNSET
     """Where a provider can fetch it."""
     blob: str | UnsetType = UNSET
-    """SHA-256 of an object in the bucket `PAYLOADS`, hexadecimal."""
+    """SHA-256 of a value in the bucket `PAYLOADS`, hexadecimal: the bytes as base64 text."""
     provider_file: str | UnsetType = UNSET
     """Id of a file that was uploaded to the provider."""
 

@@ -85,6 +85,13 @@ class ProviderList(Message, frozen=True, kw_only=True):
     """Which instance answered; health is what that one saw."""
 
 
+class ProvidersReported(Message, frozen=True, kw_only=True):
+    """How the providers fare, told by each instance whenever that changed."""
+
+    state: ProviderList
+    """All providers, as the instance sees them."""
+
+
 class ExplainRoute(Message, frozen=True, kw_only=True):
     """Command `providers.route`: say how a request would be routed, and call nobody."""
 

@@ -53,6 +53,7 @@ EVENTS: Final[dict[str, type[Message]]] = {
     "segue.tel.route_decided.v1": telemetry.RouteDecided,
     "segue.tel.model_called.v1": telemetry.ModelCalled,
     "segue.tel.breaker_changed.v1": telemetry.BreakerChanged,
+    "segue.tel.providers_reported.v1": providers.ProvidersReported,
     "segue.dead_letter.v1": telemetry.DeadLetter,
 }
 """Every event type and its body."""

@@ -62,6 +62,7 @@ class Providers:
         self._runtime.spawn(parts.ground.members.run(), name="members")
         self._runtime.spawn(parts.ground.configured.watch(), name="configuration")
         self._runtime.spawn(parts.prober.watch(), name="prober")
+        self._runtime.spawn(parts.reporter.watch(), name="reporter")
         await self._commands.start()
         self._pool.start()
 

@@ -3,9 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
-
-import httpx2
+from typing import TYPE_CHECKING, Final
 
 from segue_contracts.v1.providers import ProviderList
 from segue_contracts.v1.topology import MEMBERS, PAYLOADS, RUNS
@@ -18,11 +16,11 @@ from segue_providers.shell.completions import Completions
 from segue_providers.shell.configured import Configured
 from segue_providers.shell.controls import Controls
 from segue_providers.shell.handlers import Handlers
-from segue_providers.shell.http import http_client
 from segue_providers.shell.ledger import Ledger
 from segue_providers.shell.llm_step import LlmStep
 from segue_providers.shell.prober import Prober
 from segue_providers.shell.rates import Rates
+from segue_providers.shell.reporting import Reporter
 from segue_providers.shell.router import Router, Stores
 from segue_providers.shell.setup import Connect, connector
 from segue_providers.shell.side import Side
@@ -38,6 +36,9 @@ from segue_worker.cancellations import Cancellations
 from segue_worker.publisher import Publisher
 from segue_worker.worker import Worker
 
+if TYPE_CHECKING:
+    import httpx2
+
 _CHECKS_PER_WAIT: Final = 3
 
 
@@ -47,9 +48,13 @@ class LazyHttp:
     def __init__(self) -> None:
         self._client: httpx2.AsyncClient | None = None
 
-    def __call__(self) -> httpx2.AsyncClient:
+    def __call__(self) -> "httpx2.AsyncClient":
         """Return the client."""
         if self._client is None:
+            from segue_providers.shell.http import (  # noqa: PLC0415 - its library takes 0.1 s
+                http_client,
+            )
+
             self._client = http_client()
         return self._client
 
@@ -96,6 +101,8 @@ class Parts:
     """Hears what callers still say of their calls."""
     prober: Prober
     """Checks providers."""
+    reporter: Reporter
+    """Tells how providers fare."""
 
 
 def ground(
@@ -160,6 +167,7 @@ def wire(on: Ground, *, completions: Completions | None = None) -> Parts:
         ids=runtime.ids,
         timeout_s=on.settings.providers_timeout_s,
         draw=on.draw,
+        tracer=runtime.tracer,
     )
     cancellations = Cancellations()
     return Parts(
@@ -171,6 +179,7 @@ def wire(on: Ground, *, completions: Completions | None = None) -> Parts:
         cancellations=cancellations,
         controls=controls,
         prober=Prober(on.configured, on.fleet, clock=runtime.clock, draw=on.draw, telling=telling),
+        reporter=Reporter(partial(_status, on), telling=telling, clock=runtime.clock),
     )
 
 

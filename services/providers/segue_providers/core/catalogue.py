@@ -155,7 +155,7 @@ class Catalogue:
         known = entry.cards.get(target.model)
         if known is not None:
             return known
-        facts = self.look(entry.name, entry.settings, target.model)
+        facts = _facts(self.look, entry.found, entry.settings, target)
         return _card(entry.name, entry.settings, target.model, facts=facts)
 
     def resolve(self, name: str) -> tuple[Target, ...]:
@@ -247,6 +247,7 @@ def _entry(
     found: Mapping[str, Found],
     choices: Mapping[Target, frozenset[str]],
 ) -> Entry:
+    have = found.get(name, Found())
     in_aliases = [target.model for target in choices if target.provider == name]
     models = dict.fromkeys([settings.default_model, *settings.models, *in_aliases])
     cards = {
@@ -254,7 +255,7 @@ def _entry(
             name,
             settings,
             model,
-            facts=look(name, settings, model),
+            facts=_facts(look, have, settings, Target(name, model)),
             aliases=choices.get(Target(name, model), frozenset()),
         )
         for model in models
@@ -263,10 +264,15 @@ def _entry(
     return Entry(
         name=name,
         settings=settings,
-        found=found.get(name, Found()),
+        found=have,
         cards=MappingProxyType(cards),
         names=frozenset({name, *settings.aliases}),
     )
+
+
+def _facts(look: Look, found: Found, settings: Provider, target: Target) -> Facts | None:
+    """Look a model up, unless nobody will ask what is known of it: its obstacle comes first."""
+    return None if found.obstacle else look(target.provider, settings, target.model)
 
 
 def _card(

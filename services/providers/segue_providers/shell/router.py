@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from msgspec import UNSET, UnsetType, convert, structs
+from msgspec import structs
 
 from segue_contracts.reply import Refused
-from segue_contracts.v1.chat import CallAttempt, ChatMessage, ChatRequest, ChatResponse
+from segue_contracts.v1.chat import CallAttempt, ChatRequest, ChatResponse
 from segue_contracts.v1.deltas import Delta
 from segue_providers.core.attempts import unanswerable
 from segue_providers.core.filters import InvalidRouteError, Moment
@@ -33,12 +33,13 @@ from segue_providers.shell.hedging import Hedges
 from segue_providers.shell.ledger import Ledger
 from segue_providers.shell.lines import Lines
 from segue_providers.shell.meter import Bill, Meter
+from segue_providers.shell.opening import opened
 from segue_providers.shell.rates import Rates
 from segue_providers.shell.setup import Setup
 from segue_providers.shell.telling import Telling
 from segue_providers.shell.watching import relayed, sender_of, show_whole
 from segue_shared.clock import Clock
-from segue_shared.errors import PayloadMissingError, RefusedError
+from segue_shared.errors import RefusedError
 from segue_shared.ids import Ids
 from segue_shared.tracing import Tracer
 from segue_worker.ports import EventBus, PayloadStore
@@ -134,7 +135,7 @@ class Router:
             TransientError: The broker does not answer, so that it may be asked again.
         """
         named = request if request.id else structs.replace(request, id=self._ids.unique())
-        whole = await self._whole(named)
+        whole = await opened(named, self._stores.payloads)
         try:
             async with self._configured.lease() as setup:
                 work = self._controlled(whole, namespace, setup, claimed=bool(request.id))
@@ -151,7 +152,7 @@ class Router:
         Raises:
             RefusedError: It has no messages, or one of its options cannot be.
         """
-        whole = await self._whole(request)
+        whole = await opened(request, self._stores.payloads)
         async with self._configured.lease() as setup:
             return self._decided(self._asked(whole, namespace, setup, None))
 
@@ -187,24 +188,6 @@ class Router:
                     raise
                 raise RefusedError(_given_up(reasons[0])) from None
             return response
-
-    async def _whole(self, request: ChatRequest) -> ChatRequest:
-        """Return a request with its conversation in it.
-
-        Raises:
-            RefusedError: It has none, or what it refers to is gone.
-        """
-        if not isinstance(request.conversation, UnsetType):
-            try:
-                found = await self._stores.payloads.unwrap(request.conversation)
-                before = convert(found, list[ChatMessage])
-            except (PayloadMissingError, ValueError) as error:
-                raise RefusedError(_invalid(f"conversation: {error}")) from error
-            messages = [*before, *request.messages]
-            request = structs.replace(request, messages=messages, conversation=UNSET)
-        if not request.messages:
-            raise RefusedError(_invalid("messages: at least one is needed"))
-        return request
 
     def _asked(
         self, request: ChatRequest, namespace: str, setup: Setup, send: Send | None

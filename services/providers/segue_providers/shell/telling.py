@@ -14,6 +14,7 @@ from segue_contracts.envelope import Message, encode
 from segue_contracts.v1 import subjects
 from segue_contracts.v1.chat import CallAttempt, ChatRequest, ChatResponse
 from segue_contracts.v1.events import make_event
+from segue_contracts.v1.providers import ProviderList, ProvidersReported
 from segue_contracts.v1.telemetry import BreakerChanged, ModelCalled, RouteDecided
 from segue_providers.core.fleet import Fleet, Turned
 from segue_providers.core.routing import Decision
@@ -175,6 +176,16 @@ class Telling:
         )
         about = "/".join(turned.target)
         await self._tell(body, "breaker", change.state, namespace=self._namespace, about=about)
+
+    async def report(self, state: ProviderList) -> None:
+        """Tell how the providers fare."""
+        await self._tell(
+            ProvidersReported(state=state),
+            "health",
+            "reported",
+            namespace=self._namespace,
+            about=self._instance,
+        )
 
     def answered(self, response: ChatResponse) -> None:
         """Count a request that was answered."""
