@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from segue_contracts.v1.metering import CacheWrites, Cost, Usage
 from segue_providers.core.configuration import Model, Price, Provider
-from segue_providers.shell.prices import Listed, Prices, plain
+from segue_providers.core.ledger import plain
+from segue_providers.shell.prices import Prices
 from segue_shared.clock import SystemClock
 
 NOW: Final = datetime(2026, 11, 21, tzinfo=UTC)
@@ -232,7 +233,6 @@ def test_what_has_no_price_is_never_silently_free(
     assert found.cost == Cost(usd="0", price_version="")
     assert f"providers.{provider}.models.{model}.price" in found.warning
     assert prices.most(provider, model, input_tokens=1, max_output=1) is None
-    assert prices.listed(provider, model) is None
 
 
 def test_the_model_that_served_is_what_is_charged(prices: Prices) -> None:
@@ -285,16 +285,6 @@ def test_a_call_can_cost_so_much_at_most(prices: Prices) -> None:
     assert bound == Decimal("0.0125")
 
 
-def test_prices_are_listed_for_a_million_tokens(prices: Prices) -> None:
-    """A model without a price for cached tokens reads them as input."""
-    assert prices.listed("claude", "claude-opus-4-5") == Listed(
-        input=Decimal(5), output=Decimal(25), cache_read=Decimal("0.5")
-    )
-    assert prices.listed("vllm", "simple") == Listed(
-        input=Decimal(1), output=Decimal(2), cache_read=Decimal(1)
-    )
-
-
 @pytest.mark.parametrize(
     ("amount", "text"),
     [("0E-9", "0"), ("1E-7", "0.0000001"), ("100", "100"), ("0.0120", "0.012")],
@@ -345,11 +335,10 @@ def test_any_usage_costs_what_the_table_says(
 
 
 def test_the_table_is_read_only_when_it_is_needed() -> None:
-    """A process that prices nothing does not pay for it; `load` reads it ahead."""
+    """A process that prices nothing does not pay for it."""
     program = (
         "import sys; from segue_providers.shell.prices import Prices; prices = Prices({});"
-        "before = 'genai_prices' in sys.modules; prices.load();"
-        "print(before, 'genai_prices.data' in sys.modules)"
+        "print('genai_prices' in sys.modules)"
     )
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
-    assert shown.stdout.split() == [b"False", b"True"]
+    assert shown.stdout.split() == [b"False"]

@@ -17,7 +17,6 @@ from segue_providers.core.pricing import (
     charge,
     counted,
     most,
-    rate_of,
     tariff,
     written,
 )
@@ -162,11 +161,3 @@ def test_an_empty_tariff_charges_nothing() -> None:
     free = tariff((), version="")
     assert charge(free, Usage(input_total=5, output_total=5)) == 0
     assert most(free, input_tokens=5, max_output=5) == 0
-
-
-def test_a_rate_is_found_by_what_it_covers() -> None:
-    """A finer rate is not taken for it."""
-    found = rate_of(PLAIN, CACHE_READ)
-    assert found is not None
-    assert found.price == Decimal("0.5")
-    assert rate_of(TIERED, CACHE_READ) is None

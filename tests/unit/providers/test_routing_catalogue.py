@@ -58,6 +58,21 @@ def test_a_model_that_only_the_table_knows_is_its_providers() -> None:
     assert found.card(Target("gemini", "new")).context_window == 5
 
 
+def test_nothing_is_looked_up_of_a_provider_that_cannot_serve() -> None:
+    """The table takes long to load, and its facts would change nothing."""
+    asked = []
+
+    def look(name: str, _provider: Provider, _model: str) -> Facts | None:
+        asked.append(name)
+        return None
+
+    built = catalogue_of(configured(), look=look, found={"claude": Found(obstacle="no key")})
+    built.card(Target("claude", "unlisted"))
+
+    assert "gemini" in asked
+    assert "claude" not in asked
+
+
 def test_what_people_configure_goes_before_the_table() -> None:
     """A configured window, price or capability replaces the table's; the rest is the table's."""
     price = {"input": "1", "output": "2", "cache_read": "0.5"}

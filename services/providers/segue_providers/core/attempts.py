@@ -17,6 +17,7 @@ from segue_contracts.v1.chat import (
 from segue_contracts.v1.values import UsageTotals
 from segue_providers.core.assembly import Assembly
 from segue_providers.core.catalogue import Target
+from segue_providers.core.ledger import plain
 from segue_providers.core.llm_task import NO_PROVIDER
 from segue_providers.core.offline import NAME
 from segue_providers.core.retrying import PASSING
@@ -87,12 +88,6 @@ def spent_of(refused: Refused) -> UsageTotals:
         cost_usd=told.get("costUsd", "0"),
         model_calls=int(told.get("modelCalls", 0)),
     )
-
-
-def plain(usd: Decimal) -> str:
-    """Return US dollars as a decimal string with no exponent and no needless zeros."""
-    text = f"{usd:.12f}"
-    return text.rstrip("0").rstrip(".") or "0"
 
 
 def answered_by(

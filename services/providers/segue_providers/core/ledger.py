@@ -166,7 +166,7 @@ def excess(limit: Limit, used: Amount, wanted: Amount) -> str:
 
 def plain(usd: Decimal) -> str:
     """Write money without an exponent, and without zeros that say nothing."""
-    return f"{usd.normalize():f}"
+    return f"{usd.normalize():f}" if usd else "0"
 
 
 def day_account(now_ms: int) -> str:

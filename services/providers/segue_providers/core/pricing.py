@@ -114,11 +114,6 @@ def most(of: Tariff, *, input_tokens: int, max_output: int) -> Decimal:
     return dearest + sum(calls, Decimal(0))
 
 
-def rate_of(of: Tariff, covers: Dimensions) -> Rate | None:
-    """Return the rate of exactly this; None when it has none of its own."""
-    return next((rate for rate in of.rates if rate.covers == covers), None)
-
-
 def counted(usage: Usage) -> dict[str, int]:
     """Return usage in the units of tariffs."""
     writes = usage.cache_write

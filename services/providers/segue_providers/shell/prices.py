@@ -8,25 +8,24 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from segue_contracts.v1.metering import Cost, Usage
-from segue_providers.core.configuration import Price, Provider, Wire
+from segue_providers.core.configuration import Price, Provider
+from segue_providers.core.ledger import plain
 from segue_providers.core.pricing import (
     CACHE_READ,
     CACHE_WRITE,
     INPUT,
     OUTPUT,
-    Dimensions,
     Rate,
     Tariff,
     charge,
     most,
-    rate_of,
     tariff,
 )
+from segue_providers.shell.table import model_of, vendor_of
 from segue_shared.clock import Clock, SystemClock
 
 if TYPE_CHECKING:
     from genai_prices import types
-    from genai_prices.data_snapshot import DataSnapshot
 
 CONFIGURED: Final = "configuration"
 """The price version of prices that stand in the configuration."""
@@ -36,12 +35,6 @@ _FRESH_MS: Final = 60_000
 """How long a tariff holds: some change by date, some by the hour of the day."""
 _KEPT: Final = 1_024
 _FREE: Final = tariff((), version="")
-_VENDORS: Final[Mapping[Wire, str]] = {
-    "anthropic": "anthropic",
-    "gemini": "google",
-    "openai-chat": "openai",
-    "openai-responses": "openai",
-}
 _STANDARD: Final = frozenset({"", "auto", "default", "standard", "standard_only", "on_demand"})
 """Tiers that cost what a model's price says."""
 
@@ -56,17 +49,6 @@ class Priced(msgspec.Struct, frozen=True, kw_only=True):
     """The cost; nothing, with an empty `price_version`, when there is no price."""
     warning: str = ""
     """One sentence for the caller when the cost is not the whole truth; empty otherwise."""
-
-
-class Listed(msgspec.Struct, frozen=True, kw_only=True):
-    """A model's prices, US dollars for a million tokens of a call with little input."""
-
-    input: Decimal
-    """Of input."""
-    output: Decimal
-    """Of output."""
-    cache_read: Decimal
-    """Of input that is read from the provider's cache; that of input where it has no other."""
 
 
 class Prices:
@@ -131,22 +113,6 @@ class Prices:
         of = self._tariff((provider, model, "", service_tier, ""))
         return most(of, input_tokens=input_tokens, max_output=max_output) if of else None
 
-    def listed(self, provider: str, model: str) -> Listed | None:
-        """Return a model's prices; None when there are none."""
-        of = self._tariff((provider, model, "", "", ""))
-        if of is None:
-            return None
-        asked = _per_million(of, INPUT, Decimal(0))
-        return Listed(
-            input=asked,
-            output=_per_million(of, OUTPUT, Decimal(0)),
-            cache_read=_per_million(of, CACHE_READ, asked),
-        )
-
-    def load(self) -> None:
-        """Read the price table now, which takes a moment, and not at the first call."""
-        _table()
-
     def _tariff(self, wanted: _Wanted) -> Tariff | None:
         now_ms = self._clock.now_ms()
         kept = self._tariffs.get(wanted)
@@ -171,11 +137,6 @@ class Prices:
         return _from_table(provider, wanted, datetime.fromtimestamp(now_ms / 1000, UTC))
 
 
-def plain(amount: Decimal) -> str:
-    """Return an amount as a decimal string without exponent and needless zeros."""
-    return f"{amount.normalize():f}" if amount else "0"
-
-
 def _unknown(provider: str, model: str) -> str:
     return (
         f"What `{model}` of `{provider}` costs is not known, so it counts as nothing;"
@@ -187,11 +148,6 @@ def _speed(usage: Usage) -> str:
     """Return the speed that was charged, which Claude tells with its usage."""
     speed = usage.raw.get("speed") if isinstance(usage.raw, dict) else None
     return speed if isinstance(speed, str) else ""
-
-
-def _per_million(of: Tariff, covers: Dimensions, otherwise: Decimal) -> Decimal:
-    rate = rate_of(of, covers)
-    return otherwise if rate is None else rate.price * _MILLION / rate.per
 
 
 def _configured(price: Price) -> Iterator[Rate]:
@@ -207,14 +163,6 @@ def _configured(price: Price) -> Iterator[Rate]:
             yield Rate(unit=unit, covers=covers, per=_MILLION, price=usd)
 
 
-def _table() -> "DataSnapshot":
-    from genai_prices.data_snapshot import (  # noqa: PLC0415 - it takes 0.2 s
-        get_snapshot,
-    )
-
-    return get_snapshot()
-
-
 def _version() -> str:
     from genai_prices import __version__  # noqa: PLC0415 - as the table
 
@@ -223,9 +171,8 @@ def _version() -> str:
 
 def _from_table(provider: Provider, wanted: _Wanted, now: datetime) -> Tariff | None:
     name, model, served, tier, speed = wanted
-    table = _table()
-    vendor = _vendor(table, name, provider)
-    found = None if vendor is None else _model(table, vendor, (served, model))
+    vendor = vendor_of(name, provider)
+    found = None if vendor is None else model_of(vendor, (served, model))
     if vendor is None or found is None:
         return None
     own = any(found is one for one in vendor.models)
@@ -234,29 +181,6 @@ def _from_table(provider: Provider, wanted: _Wanted, now: datetime) -> Tariff | 
     if not any(rate.covers == INPUT for rate in rates):
         return None
     return tariff(rates, version=_version(), remark=_remark(found, tier))
-
-
-def _vendor(table: "DataSnapshot", name: str, provider: Provider) -> "types.Provider | None":
-    """Return whose prices hold: of a compatible server those of its address, or of its name."""
-    from genai_prices.data_snapshot import find_provider_by_id  # noqa: PLC0415 - as the table
-
-    if not provider.base_url or provider.wire != "openai-chat":
-        return find_provider_by_id(table.providers, _VENDORS[provider.wire])
-    try:
-        return table.find_provider(None, None, provider.base_url)
-    except LookupError:
-        return find_provider_by_id(table.providers, name)
-
-
-def _model(
-    table: "DataSnapshot", vendor: "types.Provider", names: tuple[str, ...]
-) -> "types.ModelInfo | None":
-    for name in filter(None, names):
-        try:
-            return table.find_provider_model(name.removeprefix("models/"), vendor, None, None)[1]
-        except LookupError:
-            continue
-    return None
 
 
 def _context(tier: str, speed: str) -> dict[str, str]:
