@@ -4,12 +4,13 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from segue.cli.failures import InvalidDefinitionError, UsageError
 from segue.core.inputs import parse_context, parse_json
-from segue_language.fields import workflow_reference
-from segue_language.models import Workflow
-from segue_language.parse import Parsed, parse_bytes
+
+if TYPE_CHECKING:
+    from segue_language import Parsed, Workflow
 
 STDIN = "-"
 _MAX_BYTES = 1024 * 1024
@@ -25,11 +26,13 @@ class Definition:
     data: bytes
     """Its content."""
 
-    def parse(self, inputs: Mapping[str, object] | None = None) -> Parsed:
+    def parse(self, inputs: Mapping[str, object] | None = None) -> "Parsed":
         """Check it, and the inputs with it when they are given."""
+        from segue_language import parse_bytes  # noqa: PLC0415 - 0.3 s, which few commands need
+
         return parse_bytes(self.data, file=self.file, inputs=inputs)
 
-    def valid(self, inputs: Mapping[str, object] | None = None) -> Workflow:
+    def valid(self, inputs: Mapping[str, object] | None = None) -> "Workflow":
         """Return the workflow.
 
         Raises:
@@ -66,6 +69,8 @@ def is_reference(text: str) -> bool:
     path = Path(text)
     if text == STDIN or len(path.parts) != 1 or path.suffix in _SUFFIXES or path.exists():
         return False
+    from segue_language import workflow_reference  # noqa: PLC0415 - as above
+
     try:
         workflow_reference(text)
     except ValueError:

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Awaitable
 from typing import Final, Literal
 
-import httpx
 import msgspec
 
 from segue.cli.options import Output
@@ -148,6 +147,8 @@ async def _http(record: StackRecord | None) -> list[Check]:
 
 
 async def _ready(name: str, url: str) -> Check:
+    import httpx  # noqa: PLC0415 - no other command needs it
+
     try:
         async with httpx.AsyncClient(timeout=_HTTP_TIMEOUT_S, trust_env=False) as http:
             answer = await http.get(f"{url}/readyz")

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -18,9 +19,9 @@ from segue.core.inputs import absolute_repository
 from segue.core.report import report_of
 from segue.sdk import Client, Run, RunResult
 from segue_contracts.v1.runs import RunEnded
-from segue_language.durations import DurationError, format_duration, parse_duration
-from segue_language.models import Workflow
-from segue_language.parse import parse
+
+if TYPE_CHECKING:
+    from segue_language import Workflow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +52,7 @@ class Plan:
 
     definition: Definition | None
     """The file; None for a registered definition."""
-    workflow: Workflow | None
+    workflow: "Workflow | None"
     """What it says; None until it was looked up."""
     inputs: dict[str, object]
     timeout_s: float | None
@@ -78,6 +79,8 @@ async def _looked_up(client: Client, order: Order, plan: Plan) -> Plan:
     """Return the plan with the registered definition that it names, if it names one."""
     if plan.definition is not None:
         return plan
+    from segue_language import parse  # noqa: PLC0415 - see `definition`
+
     found = await client.workflows.show(order.file)
     return replace(plan, workflow=parse(found.text).workflow)
 
@@ -103,17 +106,24 @@ def prepare(order: Order, *, folder: Path) -> Plan:
         UsageError: Another option cannot be.
     """
     inputs = absolute_repository(read_context(order.context), folder=str(folder))
-    timeout_s = None
-    if order.timeout:
-        try:
-            timeout_s = parse_duration(order.timeout) / 1000
-        except DurationError as error:
-            raise UsageError(f"--timeout: {error}") from error
+    timeout_s = _seconds(order.timeout) if order.timeout else None
     definition, workflow = None, None
     if not is_reference(order.file):
         definition = read_definition(order.file)
         workflow = definition.valid(inputs)
     return Plan(definition=definition, workflow=workflow, inputs=inputs, timeout_s=timeout_s)
+
+
+def _seconds(timeout: str) -> float:
+    from segue_language import (  # noqa: PLC0415 - see `definition`
+        DurationError,
+        parse_duration,
+    )
+
+    try:
+        return parse_duration(timeout) / 1000
+    except DurationError as error:
+        raise UsageError(f"--timeout: {error}") from error
 
 
 def _waits(order: Order, session: Session) -> bool:
@@ -197,6 +207,8 @@ def _write_report(shell: Shell, path: Path, result: RunResult) -> bool:
 
 
 def _still_running(plan: Plan, session: Session, run: Run) -> str:
+    from segue_language import format_duration  # noqa: PLC0415 - see `definition`
+
     waited = format_duration(round((plan.timeout_s or 0) * 1000))
     return f"run {run.id} has not ended within {waited}; {_attach(session, run)}"
 

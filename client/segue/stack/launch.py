@@ -1,6 +1,6 @@
 """The launcher: how does a child process never outlive its supervisor, whatever kills it?
 
-Run as `python -I launch.py <supervisor pid> <program> [argument...]`, by path and without the
+Run as `python -I -S launch.py <supervisor pid> <program> [argument...]`, by path and without any
 package, so that it costs a bare interpreter start. On Linux it asks the kernel to kill it when the
 supervisor's thread ends (PR_SET_PDEATHSIG, which survives exec) and becomes the program. Elsewhere
 it stays as the program's parent and watches the supervisor's pid.
@@ -9,10 +9,8 @@ it stays as the program's parent and watches the supervisor's pid.
 import ctypes
 import os
 import signal
-import subprocess
 import sys
 import time
-from types import FrameType
 
 _PR_SET_PDEATHSIG = 1
 _POLL_S = 0.25
@@ -42,9 +40,11 @@ def main(supervisor: int, argv: list[str]) -> int:
 
 
 def _run_watched(supervisor: int, argv: list[str]) -> int:
+    import subprocess  # noqa: PLC0415 - half of the launcher's time, and seldom needed
+
     with subprocess.Popen(argv) as child:  # noqa: S603 - running the given program is the purpose
 
-        def forward(number: int, _: FrameType | None) -> None:
+        def forward(number: int, _: object) -> None:
             child.send_signal(number)
 
         signal.signal(signal.SIGTERM, forward)

@@ -120,6 +120,7 @@ class Supervised:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-I",
+            "-S",
             str(_LAUNCHER),
             str(os.getpid()),
             *self.program.argv,

@@ -1,5 +1,9 @@
 """The process: how is the events service run by itself?"""
 
+import segue_shared.loading  # noqa: F401 - first, since it is for what follows
+
+# isort: split
+
 from segue_contracts.v1 import subjects
 from segue_contracts.v1.service_state import state_event
 from segue_events.app import NAME, REQUIRES, build

@@ -1,5 +1,9 @@
 """The process: `python -m segue_orchestrator`."""
 
+import segue_shared.loading  # noqa: F401 - first, since it is for what follows
+
+# isort: split
+
 from segue_contracts.v1.service_state import state_event
 from segue_contracts.v1.subjects import template
 from segue_orchestrator.app import NAME, REQUIRES, build

@@ -10,7 +10,7 @@ import contextlib
 import math
 import socket
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 import structlog
@@ -43,6 +43,8 @@ class HttpServer:
         self._serving: asyncio.Task[None] | None = None
         config = uvicorn.Config(
             self._router,
+            http=cast("type[asyncio.Protocol]", _connection),
+            ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -88,6 +90,19 @@ class HttpServer:
         self._server.should_exit = True
         await self._router.close(deadline_s)
         await self._serving
+
+
+def _connection(*, config: uvicorn.Config, **given: Any) -> asyncio.Protocol:
+    """Return what speaks HTTP with a peer.
+
+    The first peer waits until it is loaded, so that no start does: together as long as the server.
+    """
+    from uvicorn.protocols.http.auto import AutoHTTPProtocol  # noqa: PLC0415 - as said
+    from uvicorn.protocols.websockets.auto import AutoWebSocketsProtocol  # noqa: PLC0415 - as said
+
+    config.ws_protocol_class = cast("type[asyncio.Protocol] | None", AutoWebSocketsProtocol)
+    speak: Callable[..., asyncio.Protocol] = AutoHTTPProtocol
+    return speak(config=config, **given)
 
 
 class _Server(uvicorn.Server):

@@ -23,7 +23,8 @@ _END_OF_BATCH: Final = "204"
 _NO_MESSAGE: Final = 10037
 _LEFT: Final = "Nats-Num-Pending"
 _UP_TO: Final = "Nats-UpTo-Sequence"
-_NOTHING: Final = frozenset({"404", _END_OF_BATCH})
+_NOT_FOUND: Final = "404"
+_NOTHING: Final = frozenset({_NOT_FOUND, _END_OF_BATCH})
 _PAGE: Final = 1_000
 
 
@@ -81,16 +82,38 @@ class Journal:
             BusUnavailableError: The broker does not answer.
             TimedOutError: Nor in time.
         """
+        return (await self._last(patterns))[0]
+
+    async def unbroken(self, pattern: str) -> list[StoredMessage]:
+        """Return the newest message of each subject that fits a pattern, as of one moment.
+
+        What takes several answers may lose its older messages meanwhile, and would lack some in the
+        middle; it is read again.
+
+        Raises:
+            BusUnavailableError: The broker does not answer.
+            TimedOutError: Nor in time.
+        """
+        while True:
+            found, whole = await self._last([pattern])
+            if whole or not found or await self.first_sequence() <= found[0].sequence:
+                return found
+
+    async def _last(self, patterns: Sequence[str]) -> tuple[list[StoredMessage], bool]:
+        """Return what `last` does, and whether one answer held all of it."""
         request: dict[str, object] = {"multi_last": list(patterns), "batch": _PAGE + 24}
         found: list[StoredMessage] = []
         while True:
             answers = await self._direct(request)
             if status_of(answers[-1]) == _TOO_MANY_SUBJECTS:
-                return await self._page_last(patterns)
-            found += sorted(map(_stored, _content(answers)), key=lambda message: message.sequence)
+                return await self._page_last(patterns), False
+            if _is_torn(answers):
+                continue
+            page = sorted(map(_stored, _content(answers)), key=lambda message: message.sequence)
+            whole, found = not found, found + page
             headers = answers[-1].headers or {}
             if not found or headers.get(_LEFT, "0") == "0":
-                return found
+                return found, whole
             # The broker cuts an answer off that is too large; what is left is of the same moment.
             upto = int(headers.get(_UP_TO, 0))
             request |= {"seq": found[-1].sequence + 1, "up_to_seq": upto}
@@ -245,6 +268,11 @@ def _json(request: object) -> bytes:
 
 def _ends_batch(answer: Msg) -> bool:
     return bool(status_of(answer))
+
+
+def _is_torn(answers: list[Msg]) -> bool:
+    """Tell whether a message was removed while it was being sent, which ends an answer amid it."""
+    return len(answers) > 1 and status_of(answers[-1]) == _NOT_FOUND
 
 
 def _content(answers: list[Msg]) -> list[Msg]:

@@ -11,6 +11,7 @@ import structlog
 import uvloop
 
 from segue_shared import logs, recording
+from segue_shared.garbage import collect_from_now_on
 from segue_shared.http import ASGIApp
 from segue_shared.process import Process
 from segue_shared.runtime import (
@@ -65,6 +66,7 @@ def run(
         0 after SIGTERM or SIGINT; 1 when the service failed; 2 when its settings are invalid, with
         one line per problem on standard error.
     """
+    collect_from_now_on()
     try:
         values = load(settings) if isinstance(settings, type) else settings
     except InvalidSettingsError as error:

@@ -31,7 +31,7 @@ _WRONG_LAST_SEQUENCE: Final = 10071
 _IN_FLIGHT: Final = 10164
 _MESSAGE_TOO_LARGE: Final = 10054
 _BAD_REQUEST: Final = 400
-_FIRST: Final = "Nats-Expected-Last-Subject-Sequence"
+_LAST: Final = "Nats-Expected-Last-Subject-Sequence"
 _GROUP: Final = "Nats-Expected-Last-Subject-Sequence-Subject"
 
 
@@ -45,7 +45,7 @@ class Stored(msgspec.Struct, frozen=True):
 
 
 class Creation(msgspec.Struct, frozen=True):
-    """An event to be stored unless one of its group exists."""
+    """An event to be stored unless one of its group exists, or came after a known one."""
 
     subject: str
     """Where it is stored."""
@@ -53,6 +53,8 @@ class Creation(msgspec.Struct, frozen=True):
     """The event."""
     guard: str = ""
     """Pattern of the subjects among which only one may exist; the subject by default."""
+    after: int = 0
+    """Sequence of the newest message that the group has; 0 for none."""
 
 
 class Outgoing(NamedTuple):
@@ -82,7 +84,7 @@ _Result: TypeAlias = Stored | PermanentError | None
 
 def guarded(creation: Creation) -> Outgoing:
     """Return the message that stores an event unless one of its group exists."""
-    headers = {_FIRST: "0"}
+    headers = {_LAST: str(creation.after)}
     if creation.guard:
         headers[_GROUP] = creation.guard
     return Outgoing(creation.subject, creation.data, headers)

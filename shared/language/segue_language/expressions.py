@@ -1,31 +1,19 @@
 """What is the value of an expression, and which steps and inputs does it use?"""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
-
-from jinja2.exceptions import TemplateError
 
 from segue_language.paths import (
     Reference,
     Scope,
     UnresolvedError,
     alternatives,
-    reference,
+    is_known,
     resolve,
     target_of,
 )
-from segue_language.sandbox import METER, SANDBOX, BoundError, Meter
-from segue_language.templates import (
-    RESULT,
-    ExpressionError,
-    Mode,
-    Placeholder,
-    Template,
-    code_of,
-    template_of,
-)
-from segue_language.tree import KNOWN, LOOKUP, PLACEHOLDER
-from segue_language.values import MAX_OUTPUT, is_true, plain, to_text
+from segue_language.templates import ExpressionError, Mode, Placeholder, Template, template_of
+from segue_language.values import MAX_OUTPUT, is_true, to_text
 
 __all__ = [
     "ExpressionError",
@@ -36,9 +24,6 @@ __all__ = [
     "render_prompt",
     "truthy",
 ]
-
-_FAULTS = (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError)
-
 
 _KINDS = ("step", "state", "input", "inputs", "value")
 
@@ -180,12 +165,12 @@ def _value(part: str | Reference | Placeholder, template: Template, scope: Scope
     if isinstance(part, str):
         return part
     path = part.path if isinstance(part, Placeholder) else part
-    if isinstance(part, Placeholder) and not _is_known(path, scope):
+    if isinstance(part, Placeholder) and not is_known(path, scope):
         return f"{{{path.text}}}"
     try:
         return resolve(path, scope)
     except UnresolvedError as error:
-        if "-" in path.text and not _is_known(path, scope):
+        if "-" in path.text and not is_known(path, scope):
             return _difference(path, template, scope, error)
         raise ExpressionError(template.source, str(error)) from error
 
@@ -200,62 +185,7 @@ def _difference(
         raise ExpressionError(template.source, str(missing)) from missing
 
 
-def _is_known(path: Reference, scope: Scope) -> bool:
-    names = {"inputs": scope.inputs, "values": scope.values}
-    return target_of(path.parts, steps=scope.steps, **names) is not None
-
-
-class _Lookups:
-    """What the sandbox calls to follow paths."""
-
-    def __init__(self, scope: Scope) -> None:
-        self._scope = scope
-
-    def path(self, *parts: str) -> object:
-        """Return what a path leads to, or what raises once it is used."""
-        path = reference(parts[0]) if len(parts) == 1 else Reference(".".join(parts), parts)
-        try:
-            return resolve(path, self._scope)
-        except UnresolvedError as error:
-            return SANDBOX.undefined(hint=str(error), name=path.text)
-
-    def known(self, text: str) -> bool:
-        """Tell whether a hyphenated path is a path rather than a subtraction."""
-        return _is_known(reference(text), self._scope)
-
-    def placeholder(self, text: str) -> object:
-        """Return what a placeholder stands for, or the placeholder."""
-        return self.path(text) if self.known(text) else f"{{{text}}}"
-
-
 def _run(source: str, mode: Mode, scope: Scope) -> object:
-    """Run a template in the sandbox."""
-    lookups = _Lookups(scope)
-    names: dict[str, object] = {
-        LOOKUP: lookups.path,
-        KNOWN: lookups.known,
-        PLACEHOLDER: lookups.placeholder,
-        METER: Meter(),
-        **SANDBOX.globals,
-    }
-    code = code_of(source, mode)
-    context = code.new_context(names, shared=True)
-    try:
-        text = _collect(code.root_render_func(context))
-        return plain(context.vars[RESULT]) if RESULT in context.vars else text
-    except _FAULTS as error:
-        reason = getattr(error, "message", None) or str(error) or type(error).__name__
-        raise ExpressionError(source, reason) from error
-    except RecursionError as error:
-        raise ExpressionError(source, "the value is nested too deeply") from error
+    from segue_language.running import run  # noqa: PLC0415 - Jinja takes 0.1 s
 
-
-def _collect(chunks: Iterable[str]) -> str:
-    texts: list[str] = []
-    length = 0
-    for chunk in chunks:
-        length += len(chunk)
-        if length > MAX_OUTPUT:
-            raise BoundError("the text exceeds 1 MiB")
-        texts.append(chunk)
-    return "".join(texts)
+    return run(source, mode, scope)

@@ -27,7 +27,6 @@ from segue_language.source import (
     UnreadableError,
     mark_at,
 )
-from segue_language.yaml_source import read_yaml
 
 DEFAULT_FILE: Final = "<definition>"
 MAX_PROBLEMS: Final = 500
@@ -191,8 +190,14 @@ def _read(text: str, file: str) -> _Text:
             return _Text(text, file, read_quickly(text), None)
         except SlowPathError:
             pass
-    source = read_json(text) if _is_json(text, file) else read_yaml(text)
+    source = read_json(text) if _is_json(text, file) else _read_yaml(text)
     return _Text(text, file, source.value, source)
+
+
+def _read_yaml(text: str) -> Source:
+    from segue_language.yaml_source import read_yaml  # noqa: PLC0415 - its library takes 0.1 s
+
+    return read_yaml(text)
 
 
 def _is_json(text: str, file: str) -> bool:

@@ -179,3 +179,9 @@ def _listed(names: Mapping[str, object]) -> str:
     listed = ", ".join(shown(str(name)) for name in islice(names, _MAX_NAMES))
     more = len(names) - _MAX_NAMES
     return f"{listed or 'none'}{f' and {more} more' if more > 0 else ''}"
+
+
+def is_known(path: Reference, scope: Scope) -> bool:
+    """Tell whether a path begins with what the scope has."""
+    names = {"inputs": scope.inputs, "values": scope.values}
+    return target_of(path.parts, steps=scope.steps, **names) is not None

@@ -6,9 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping, MappingView
 from itertools import islice
 from typing import Final
 
-from jinja2 import Undefined
-from jinja2.runtime import LoopContext
-
 MAX_ITEMS: Final = 10_000
 MAX_OUTPUT: Final = 1_048_576
 MAX_BITS: Final = 4_096
@@ -29,8 +26,7 @@ def plain(value: object) -> object:
         return {_name(name): plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple | range | MappingView | Iterator):
         return [plain(item) for item in bounded(value)]
-    if isinstance(value, Undefined):
-        str(value)
+    _check_defined(value)
     raise TypeError(f"the result is a {type(value).__name__}, which is no JSON value")
 
 
@@ -43,12 +39,26 @@ def bounded(values: object) -> list[object]:
     """
     if isinstance(values, Mapping | MappingView | str | list | tuple | range):
         return list(values) if isinstance(values, Iterable) else []
-    if not isinstance(values, Iterator) or isinstance(values, LoopContext):
+    if not isinstance(values, Iterator) or _is_loop(values):
         raise TypeError("a list was expected")
     items = list(islice(values, MAX_ITEMS + 1))
     if len(items) > MAX_ITEMS:
         raise ValueError(f"more than {MAX_ITEMS:,} items")
     return items
+
+
+def _check_defined(value: object) -> None:
+    """Raise what an undefined value of the sandbox raises once it is used."""
+    from jinja2 import Undefined  # noqa: PLC0415 - few values get this far
+
+    if isinstance(value, Undefined):
+        str(value)
+
+
+def _is_loop(values: object) -> bool:
+    from jinja2.runtime import LoopContext  # noqa: PLC0415 - as above
+
+    return isinstance(values, LoopContext)
 
 
 def _number(value: float) -> float:

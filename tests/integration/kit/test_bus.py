@@ -65,6 +65,19 @@ async def test_a_guard_lets_one_of_a_group_win_every_race(bus: Bus) -> None:
     assert [s.created for s in stored].count(True) == 1
 
 
+async def test_an_event_is_refused_where_its_group_has_gone_on(bus: Bus) -> None:
+    """It is stored as long as nothing came after the newest one that is known."""
+    run = a_run()
+    first = await bus.create(f"{run}.started", b"1")
+    second = await bus.create(f"{run}.step.a.1.scheduled.p.p2", b"2")
+    ends = [Creation(f"{run}.ended", b"3", f"{run}.>", after.sequence) for after in (first, second)]
+
+    [blind] = await bus.create_all(ends[:1])
+    [seeing] = await bus.create_all(ends[1:])
+
+    assert (blind.created, seeing.created) == (False, True)
+
+
 async def test_a_create_waits_for_a_killed_broker(fresh_broker: Broker) -> None:
     """A publish during an outage is stored once the broker is back, and only once."""
     bus = await Bus.connect(fresh_broker.url, name="test", max_wait_s=10)

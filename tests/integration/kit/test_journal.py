@@ -44,6 +44,19 @@ async def test_a_run_with_more_subjects_than_one_read_allows_is_paged(
     assert len(await Journal(bus, RUNS).last([f"{prefix}.>"])) == 1100
 
 
+async def test_a_run_of_several_answers_is_read_unbroken(bus: Bus, prefix: str) -> None:
+    """It is whole, and what was purged before is only its beginning."""
+    journal = Journal(bus, RUNS)
+    for number in range(1100):
+        await bus.create(f"{prefix}.signal.{number}", b"x")
+    whole = await journal.unbroken(f"{prefix}.>")
+
+    await journal.purge(whole[50].sequence)
+
+    assert len(whole) == 1100
+    assert await journal.unbroken(f"{prefix}.>") == whole[50:]
+
+
 async def test_reading_after_a_sequence_leaves_out_what_came_before(bus: Bus, prefix: str) -> None:
     """A page begins right after the given sequence and respects its limit."""
     journal = Journal(bus, RUNS)

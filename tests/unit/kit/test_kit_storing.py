@@ -274,3 +274,15 @@ async def test_a_guard_is_sent_with_its_event(stage: Stage) -> None:
             "Nats-Expected-Last-Subject-Sequence-Subject": "b.*",
         },
     ]
+
+
+async def test_an_event_may_follow_a_known_one_of_its_group(stage: Stage) -> None:
+    """It is stored unless the group has a newer one."""
+    await stage.publisher.store([guarded(Creation("b.x", b"", guard="b.>", after=7))])
+
+    assert stage.client.headers == [
+        {
+            "Nats-Expected-Last-Subject-Sequence": "7",
+            "Nats-Expected-Last-Subject-Sequence-Subject": "b.>",
+        },
+    ]

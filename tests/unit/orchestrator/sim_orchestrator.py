@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from msgspec import UNSET, UnsetType
+
 from segue_contracts.envelope import Message
 from segue_contracts.payload import Value
 from segue_contracts.v1 import runs, subjects
@@ -36,12 +38,16 @@ def parts_of(server: SimServer, bus: Bus, *, pool_window: int = 4_096) -> Parts:
     return wire(settings, runtime)
 
 
-async def begun(parts: Parts, text: str = TEXT) -> int:
+async def begun(
+    parts: Parts, text: str = TEXT, *, parent: runs.ParentRun | UnsetType = UNSET
+) -> int:
     """Store a definition and the start of a run of it, and return its sequence."""
     workflow = parse(text).workflow
     assert workflow is not None
     kept = await parts.loader.definitions.save(NS, workflow)
-    body = runs.RunStarted(workflow="w", definition=kept.hash, inputs=Value(inline={}))
+    body = runs.RunStarted(
+        workflow="w", definition=kept.hash, inputs=Value(inline={}), parent=parent
+    )
     parts.loader.definitions._recent.clear()
     return await told(parts, "started", body)
 

@@ -69,6 +69,16 @@ def test_the_last_sign_of_life_stays() -> None:
     assert run.folded_anew().step("a").alive_ms > T0
 
 
+def test_a_sign_of_life_that_comes_again_is_no_second_one() -> None:
+    """A delivery may be repeated, and the only beat of an attempt has to stay."""
+    run = Watched(PLAIN).given(scheduled("a"), beat("a"))
+    run.beats.note(run.run.world.journals[run.run.run][-1].entry)
+
+    run.given(fired(120_000))
+
+    assert run.held == ["step.a.1.beat.1"]
+
+
 def test_beats_that_nobody_asked_for_are_let_go_of_at_once() -> None:
     """No limit counts from them."""
     run = Watched(PLAIN).given(scheduled("a"), *(beat("a", number=n) for n in range(1, 9)))

@@ -231,6 +231,24 @@ def test_a_decision_has_its_subject_and_its_guard(
     assert (fact.subject, fact.guard) == (subject, guard)
 
 
+@pytest.mark.parametrize(
+    "effect",
+    [
+        Dispatch(step=STEP, token="a_42~undo", attempt=1, input={}, after=9),
+        StartChild(
+            step=STEP, token="a_42~undo", attempt=1, run="c", definition="d", input={}, after=9
+        ),
+        End(status="failed", error=ERROR, after=9),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_holds_of_the_whole_journal_is_guarded_by_all_of_it(effect: Durable) -> None:
+    """The run may have nothing newer than what the decision knew."""
+    fact = fact_of(effect, RUNNING.state, Value())
+
+    assert (fact.guard, fact.after) == (f"{ROOT}.>", 9)
+
+
 def test_a_task_carries_everything_a_worker_needs() -> None:
     """The scheduled event is the task."""
     effect = Dispatch(

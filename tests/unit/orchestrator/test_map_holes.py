@@ -58,6 +58,20 @@ def test_a_step_that_failed_waits_for_what_its_owner_has_just_dispatched() -> No
     assert run.then() == []
 
 
+def test_a_failed_run_waits_for_an_item_that_began_beside_the_one_that_failed() -> None:
+    """Its step was closed by an owner that had not read of it; what it does is undone, too."""
+    undone = FOUR.replace("with:", "compensate: {pool: u}, with:")
+    run = History(undone).given(mapped("m", [1, 2, 3, 4]))
+    run.given(scheduled("m~0"), failed("m~0", retryable=False), scheduled("m~1"))
+    run.given(failed("m", code="item_failed", retryable=False))
+    assert run.then() == []
+    assert list(idle_steps(run.state, run.plan)) == []
+
+    run.given(completed("m~1", 1))
+
+    assert run.dispatched() == [("m~1~undo", 1)]
+
+
 def test_a_step_with_nothing_under_way_is_told() -> None:
     """Whoever looks for runs that nothing moves finds it."""
     run = holed().given(failed("m~1", retryable=False), completed("m~0", 1), completed("m~3", 1))

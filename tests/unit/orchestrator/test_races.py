@@ -5,6 +5,7 @@ from support.journal import World, workflow_of
 from support.owners import Owner, echo, finish, outcome
 
 from segue_contracts.v1 import runs, subjects
+from segue_orchestrator.core.entries import JournalEvent
 from segue_orchestrator.core.invariants import check_journal
 
 ONE = "{name: w, steps: [{key: a, pool: p, timeout: 10s}]}"
@@ -72,6 +73,34 @@ def test_two_owners_store_each_event_once() -> None:
             world.settle(task, echo(task))
 
     assert len(world.log) == 6
+
+
+def test_a_run_is_not_cancelled_over_work_that_its_owner_has_not_read_of() -> None:
+    """What was dispatched before the cancel was read is waited for, and undone."""
+    text = """
+name: w
+compensateOn: [cancelled]
+steps: [{key: a, pool: p, compensate: {pool: u}}]
+"""
+    world = World(workflow_of(text))
+    run, quick, slow = world.start("w"), Owner(world), Owner(world)
+    for owner in (quick, slow):
+        owner.fold(run)
+    world.publish(run, "cancel_requested", runs.CancelRequested())
+    quick.work(run, events=0)
+    [task] = world.open_tasks()
+    world.settle(task, echo(task))
+
+    slow.work(run, events=2)  # the start again, and the cancel
+    finish(world, slow)
+
+    assert outcome(world, run).status == "cancelled"
+    done = [event.entry.event[1] for event in world.journals[run] if _is_done(event)]
+    assert done == ["a", "a~undo"]
+
+
+def _is_done(event: JournalEvent) -> bool:
+    return event.entry.event[3:] == ("outcome", "completed")
 
 
 def test_a_child_whose_parent_ended_tells_nobody_new() -> None:

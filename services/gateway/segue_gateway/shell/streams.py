@@ -41,13 +41,8 @@ class Streams:
         """Set when all streams shall end."""
         self._open = 0
         self._idle = asyncio.Event()
-        self._client = httpx.AsyncClient(
-            base_url=url,
-            timeout=httpx.Timeout(_CONNECT_S, read=_SILENCE_S),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
-            transport=transport,
-            trust_env=False,
-        )
+        self._transport = transport
+        self._made: httpx.AsyncClient | None = None
 
     async def open(self, run: str, *, query: dict[str, str], last_event_id: str | None) -> Response:
         """Open the stream of a run, or pass on why there is none.
@@ -61,11 +56,12 @@ class Streams:
         headers = {"accept": "text/event-stream", "accept-encoding": "identity"}
         if last_event_id:
             headers["last-event-id"] = last_event_id
-        request = self._client.build_request(
+        client = self._client()
+        request = client.build_request(
             "GET", f"/v1/runs/{run}/stream", params=query, headers=headers
         )
         try:
-            upstream = await self._client.send(request, stream=True)
+            upstream = await client.send(request, stream=True)
             if upstream.status_code != _OK:
                 return await _whole(upstream)
         except httpx.HTTPError as error:
@@ -80,7 +76,20 @@ class Streams:
         while self._open:
             self._idle.clear()
             await self._idle.wait()
-        await self._client.aclose()
+        if self._made is not None:
+            await self._made.aclose()
+
+    def _client(self) -> httpx.AsyncClient:
+        """Return the client; it is made for the first stream, since it reads all certificates."""
+        if self._made is None:
+            self._made = httpx.AsyncClient(
+                base_url=self._url,
+                timeout=httpx.Timeout(_CONNECT_S, read=_SILENCE_S),
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
+                transport=self._transport,
+                trust_env=False,
+            )
+        return self._made
 
     @contextmanager
     def counted(self) -> Iterator[None]:

@@ -26,11 +26,12 @@ class Beats:
         self._held: dict[_Attempt, deque[_Beat]] = {}
 
     def note(self, entry: Entry) -> None:
-        """Take a beat in; any other event is none."""
+        """Take a beat in; any other event is none, and one that comes again is no second one."""
         if entry.event[3:4] == ("beat",) and entry.event[2].isdigit():
             attempt = _Attempt(entry.event[1], int(entry.event[2]))
             beats = self._held.setdefault(attempt, deque())
-            beats.append(_Beat(entry.sequence, entry.time_ms))
+            if not beats or beats[-1].sequence < entry.sequence:
+                beats.append(_Beat(entry.sequence, entry.time_ms))
 
     def outdated(self, state: RunState, plan: Plan) -> list[int]:
         """Take out the beats that nothing depends on any more, and return their sequences.

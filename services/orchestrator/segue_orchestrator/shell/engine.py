@@ -108,11 +108,13 @@ class Engine:
         live = cache.get(key)
         if live is not None:
             self._ports.loader.fold(live, event)
+            live.told &= _is_late(live, event)
             return live
         if event.place.event == ("started",):
             live = await self._ports.loader.begin(event)
         else:
             live = await self._ports.loader.load(*key, at_least=event.entry.sequence)
+        live.told = _is_late(live, event)
         cache.put(key, live)
         return live
 
@@ -202,6 +204,8 @@ class Engine:
                     if not live.hinted:
                         live.hinted = True
                         work.after.append(partial(self._hint, live.state, effect))
+                case TellParent() if live.told:
+                    pass  # by now the parent's journal may have let go of it, and store it again
                 case Launch() | StopChild() | TellParent() | Acquire() | Release():
                     work.before.append(partial(self._outward, live, effect))
                 case _:
@@ -246,7 +250,7 @@ class Engine:
         data = self._ports.writer.framed(
             fact.subject, fact.body, about=fact.about, startseq=state.start_seq
         )
-        return Creation(fact.subject, data, fact.guard)
+        return Creation(fact.subject, data, fact.guard, fact.after)
 
     # Storing.
 
@@ -353,6 +357,11 @@ def _have_read_anew(live: Live, error: PayloadMissingError) -> None:
     """
     if not live.fresh:
         raise TransientError(str(error)) from error
+
+
+def _is_late(live: Live, event: JournalEvent) -> bool:
+    """Tell whether an event comes after its run's end, and so is settled after it."""
+    return live.state.ended is not None and event.entry.sequence > live.state.ended_seq
 
 
 def _is_timer(delivery: Delivery) -> bool:

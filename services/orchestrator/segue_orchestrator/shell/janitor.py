@@ -151,17 +151,18 @@ class Janitor:
         limit = limit if settled is None else min(limit, settled + 1)
         snapshots = nudged = 0
         over: list[RunKey] = []
+        first = await self._journal.first_sequence()
         async for key, ended in self._runs(limit):
             if 0 < ended < limit:
                 over.append(key)
             else:
-                done = await self._keep(key, ended=bool(ended))
+                done = await self._keep(key, first)
                 snapshots, nudged = snapshots + done[0], nudged + done[1]
-        first = await self._journal.first_sequence()
         if limit > first:
-            await self._journal.purge(limit)
+            # First of all, or who reads a run meanwhile takes it for one that has not ended.
             for key in over:
                 await self._snapshots.drop(*key)
+            await self._journal.purge(limit)
         swept = await self._sweep() if sweep else 0
         cleaned = Cleaned(
             purged_to=limit if limit > first else 0,
@@ -201,8 +202,11 @@ class Janitor:
             for key in keys:
                 yield key, ended.get(key, 0)
 
-    async def _keep(self, key: RunKey, *, ended: bool) -> tuple[int, int]:
-        """Snapshot a run; return how many snapshots and nudges that took."""
+    async def _keep(self, key: RunKey, first: int) -> tuple[int, int]:
+        """Snapshot a run unless its end is older than the journal's first event.
+
+        Returns how many snapshots and nudges that took.
+        """
         try:
             live = await self._loader.load(*key)
         except UnknownRunError:
@@ -212,11 +216,15 @@ class Janitor:
             _log.warning("run_not_kept", run_id=key[1], reason=str(error))
             return 0, 0
         state = live.state
+        if 0 < state.ended_seq < first:
+            await self._snapshots.drop(*key)
+            return 0, 0
         now_ms = self._clock.now_ms()
         late_ms = now_ms - state.alarms[0].at_ms if state.alarms else 0
         # Not every deadline is a step's, so whoever has been quiet for long looks at them all.
         quiet = now_ms - state.now_ms > self._window_ms // 3
-        nudge = (late_ms > self._every_ms or quiet) and not (ended or state.parked or state.paused)
+        rests = state.ended is not None or state.parked is not None or state.paused
+        nudge = (late_ms > self._every_ms or quiet) and not rests
         await self._snapshots.save(state)
         if nudge:
             subject = subjects.run_event(*key, f"timer.{now_ms}")

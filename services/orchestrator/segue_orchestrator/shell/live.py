@@ -51,6 +51,8 @@ class Live:
     """The deadline of the timer that this process armed; 0 for none."""
     hinted: bool = False
     """Whether workers were told to stop."""
+    told: bool = False
+    """Whether its parent knows of its end, as before anything that comes after the end."""
     fresh: bool = False
     """Whether it was just read, so that it knows where the janitor has moved values to."""
     beats: Beats = field(default_factory=Beats)
@@ -143,7 +145,7 @@ class Loader:
             if state is None and events and started_of(events[0]) is not None:
                 return state, events
             newer = await self._snapshot(namespace, run, at_most)
-            if newer is None or (state is not None and newer.last_seq == state.last_seq):
+            if _position(newer) == _position(state):
                 return state, events
             state = newer
 
@@ -158,7 +160,7 @@ class Loader:
         pattern = subjects.run_all(namespace, run)
         while True:
             if state is None:
-                stored = await self.journal.last([pattern])
+                stored = await self.journal.unbroken(pattern)
             else:
                 stored = await self.journal.all_after(pattern, state.last_seq)
             newest = stored[-1].sequence if stored else (state.last_seq if state else 0)
@@ -176,6 +178,10 @@ class Loader:
         live.fresh = live.fresh and event.entry.sequence <= live.state.last_seq
         live.beats.note(event.entry)
         evolve(live.state, live.plan, event.entry)
+
+
+def _position(state: RunState | None) -> int:
+    return 0 if state is None else state.last_seq
 
 
 def _read(message: StoredMessage) -> JournalEvent:
