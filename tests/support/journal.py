@@ -92,13 +92,22 @@ class World:
     # The journal.
 
     def publish(
-        self, run: str, event: str, body: Message, *, guard: str = "", source: str = PEOPLE
+        self,
+        run: str,
+        event: str,
+        body: Message,
+        *,
+        guard: str = "",
+        after: int = 0,
+        source: str = PEOPLE,
     ) -> bool:
-        """Store an event unless its group has one; tell whether it was stored."""
+        """Store an event unless its group has one, or the run a newer one than `after`."""
         subject = subjects.run_event(NAMESPACE, run, event)
-        if (guard or subject) in self._taken:
+        if after and self.journals[run][-1].entry.sequence != after:
             return False
-        self._taken.add(guard or subject)
+        if not after and (guard or subject) in self._taken:
+            return False
+        self._taken |= {subject, guard or subject}
         time = rfc3339(self.now_ms)
         self.append(subject, frame(body, subject=subject, source=source, about=run, time=time))
         return True
@@ -230,7 +239,9 @@ class World:
             case _:
                 fact = self.fact(effect, state)
                 event = ".".join(subjects.parse_run(fact.subject).event)
-                self.publish(state.run, event, fact.body, guard=fact.guard, source=SOURCE)
+                self.publish(
+                    state.run, event, fact.body, guard=fact.guard, after=fact.after, source=SOURCE
+                )
 
     def fact(self, effect: fx.Durable, state: RunState) -> Fact:
         """Return the event that an effect becomes."""

@@ -14,6 +14,7 @@ from support.simulation_recipes import DOOMED, Definition
 
 _LIST: Final = 5
 _REFERENCE: Final = re.compile(r"\{\{ (?:steps\.(\w+)\.(\w+)([.\w]*)|(\w+)) \}\}")
+_CONDITION: Final = re.compile(r"\{\{ steps\.(\w+)\.status == 'completed' \}\}")
 
 
 @dataclass
@@ -111,7 +112,10 @@ class _Run:
             return True
         if condition == "{{ flag }}":
             return bool(self.inputs["flag"])
-        return self.statuses[step["dependsOn"][0]] == "completed"
+        asked = _CONDITION.fullmatch(condition)
+        if asked is None:
+            raise ValueError(f"the model does not know the condition {condition!r}")
+        return self.statuses[asked[1]] == "completed"
 
     def _of_all(self, step: Definition) -> tuple[bool, Any]:
         items = self._render(step["forEach"]["items"], {})

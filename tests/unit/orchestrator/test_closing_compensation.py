@@ -8,6 +8,7 @@ from support.history import (
     RESUMED,
     TERMINATE,
     UNPARKED,
+    Event,
     History,
     checked,
     child_started,
@@ -24,6 +25,7 @@ from support.journal import T0
 from segue_contracts.v1 import runs, steps
 from segue_orchestrator.core.effects import (
     Abandon,
+    Check,
     Dispatch,
     Effect,
     End,
@@ -123,6 +125,27 @@ def test_a_paused_or_parked_run_can_be_cancelled() -> None:
     assert kinds(History(ONE).given(PARKED, CANCEL).then()) == [End]
 
 
+@pytest.mark.parametrize("stop", [CANCEL, fired(60_001)], ids=["cancel", "timeout"])
+def test_a_run_that_stops_early_ends_on_the_whole_of_its_journal(stop: Event) -> None:
+    """What was stored since it was decided on may be work that is to be waited for."""
+    run = History("{name: w, timeout: 60s, steps: [{key: a, pool: p}]}").given(stop)
+
+    [end] = run.then()
+
+    assert isinstance(end, End)
+    assert end.after == run.state.last_seq > 0
+
+
+def test_a_run_that_completes_or_is_terminated_ends_whatever_comes() -> None:
+    """The one has nothing left to do, and the other waits for nothing."""
+    completing = History(ONE).given(scheduled("a"), completed("a", 1)).then()[-1]
+    terminated = History(ONE).given(scheduled("a"), TERMINATE).then()[-1]
+
+    assert isinstance(completing, End)
+    assert isinstance(terminated, End)
+    assert (completing.after, terminated.after) == (0, 0)
+
+
 # Undoing.
 
 
@@ -158,6 +181,31 @@ def test_what_was_done_is_undone_in_reverse_when_a_run_fails() -> None:
         "failed",
         {"step": "c", "code": "boom"},
     )
+
+
+def test_undoing_begins_on_the_whole_of_the_journal() -> None:
+    """Nothing is undone beside work that the owner has not heard of yet, nor is the run ended."""
+    run = saga().given(failed("c"))
+    [second] = run.then()
+    seen = run.state.last_seq
+    run.decided().given(scheduled("b~undo"), completed("b~undo", None))
+    run.decided().given(scheduled("a~undo"), completed("a~undo", None))
+    [end] = run.then()
+
+    assert isinstance(second, Dispatch)
+    assert isinstance(end, End)
+    assert (second.after, end.after) == (seen, run.state.last_seq)
+
+
+def test_an_undoing_that_is_tried_again_needs_no_more_than_the_first_time() -> None:
+    """That nothing else is under way was made sure of then."""
+    run = saga("retry: {maxAttempts: 2, delay: 0s}").given(failed("c", retryable=False)).decided()
+    run.given(scheduled("b~undo"), failed("b~undo"))
+
+    [again] = run.then()
+
+    assert isinstance(again, Dispatch)
+    assert again.after == 0
 
 
 def test_a_run_waits_for_the_task_that_undoes() -> None:
@@ -338,6 +386,22 @@ def test_a_cancelled_run_asks_for_what_its_undoing_reads() -> None:
 
     assert isinstance(effect, Dispatch)
     assert effect.input == {"id": 4}
+
+
+def test_an_output_that_nobody_has_looked_at_is_checked_before_a_run_is_undone() -> None:
+    """Its step was done, so that a cancelled run undoes it."""
+    text = """
+name: w
+compensateOn: [cancelled]
+steps:
+  - {key: a, pool: p, outputSchema: {type: integer}, compensate: {pool: u}}
+"""
+    run = History(text).given(scheduled("a"), completed("a", 1), CANCEL)
+    assert run.then() == [Check(step=run.plan.steps["a"], token="a", attempt=1)]
+
+    run.decided().given(checked("a"))
+
+    assert run.dispatched() == [("a~undo", 1)]
 
 
 def test_a_step_whose_output_was_refused_is_not_undone() -> None:

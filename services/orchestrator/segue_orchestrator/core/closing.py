@@ -5,9 +5,18 @@ import msgspec
 from segue_contracts.v1.runs import EndStatus
 from segue_contracts.v1.values import Failure
 from segue_language import ExpressionError, render
-from segue_orchestrator.core.effects import Abandon, Arm, Effect, End, HintCancel, Park
+from segue_orchestrator.core.effects import (
+    Abandon,
+    Arm,
+    Dispatch,
+    Effect,
+    End,
+    HintCancel,
+    Park,
+    StartChild,
+)
 from segue_orchestrator.core.limits import BUDGET_EXCEEDED, over_budget
-from segue_orchestrator.core.plan import Plan, undo_token
+from segue_orchestrator.core.plan import Plan, undo_token, undone_token
 from segue_orchestrator.core.policies import CANCEL_GRACE_MS
 from segue_orchestrator.core.progress import Progress
 from segue_orchestrator.core.scopes import Scopes
@@ -61,10 +70,30 @@ def close(state: RunState, plan: Plan, closing: Closing, progress: Progress) -> 
     if work:
         return _stop(state, plan, closing, work, progress)
     if closing.status in plan.undo_on or _is_undoing(state):
-        effects = undo(state, plan, progress)
+        effects = _checks(state, progress) or undo(state, plan, progress)
         if effects is not None:
             return effects
-    return [end]
+    return _on_the_whole(state, [end])
+
+
+def _checks(state: RunState, progress: Progress) -> list[Effect]:
+    """Return the checks of outputs that nobody has looked at: what was done may be undone."""
+    checking = (token for token in sorted(state.held) if state.steps[token].status == "checking")
+    return [effect for token in checking for effect in progress.of(token)]
+
+
+def _on_the_whole(state: RunState, effects: list[Effect]) -> list[Effect]:
+    """Have effects refused where the journal goes on after what the state knows.
+
+    What was decided before the run was to stop may have been stored since, by this owner or the
+    one before it: then there is work to wait for, and to undo. Whoever reads it decides anew.
+    """
+    return [
+        msgspec.structs.replace(effect, after=state.last_seq)
+        if isinstance(effect, Dispatch | StartChild | End)
+        else effect
+        for effect in effects
+    ]
 
 
 def _is_undoing(state: RunState) -> bool:
@@ -115,7 +144,7 @@ def undo(state: RunState, plan: Plan, progress: Progress) -> list[Effect] | None
             return progress.of(task)
         step = plan.undos[token.partition("~")[0]]
         try:
-            return progress.attempt(step, task, attempt=1)
+            return _on_the_whole(state, progress.attempt(step, task, attempt=1))
         except ExpressionError as error:
             return [Park("expression_failed", f"step {step.key}: {error}", step.key)]
     return None
@@ -132,10 +161,10 @@ def end_if_settled(state: RunState, plan: Plan, scopes: Scopes, progress: Progre
     usage = state.usage.totals()
     if error := failure_of(state, plan):
         if "failed" in plan.undo_on:
-            effects = undo(state, plan, progress)
+            effects = [] if has_work(state) else undo(state, plan, progress)
             if effects is not None:
                 return effects
-        return [End(status="failed", error=error, usage=usage)]
+        return _on_the_whole(state, [End(status="failed", error=error, usage=usage)])
     try:
         scope = scopes.of_outputs()
         rendered = {name: render(template, scope) for name, template in plan.outputs.items()}
@@ -143,6 +172,15 @@ def end_if_settled(state: RunState, plan: Plan, scopes: Scopes, progress: Progre
         return [Park("expression_failed", f"outputs: {problem}")]
     output = rendered if plan.outputs else dict(scope.outputs)
     return [End(status="completed", output=output, usage=usage)]
+
+
+def has_work(state: RunState) -> bool:
+    """Tell whether an item is still under way, which began beside one that failed its step."""
+    return any(
+        not undone_token(token)
+        for tokens in (state.in_flight, state.retrying, state.held)
+        for token in tokens
+    )
 
 
 def failure_of(state: RunState, plan: Plan) -> Failure | None:

@@ -26,6 +26,8 @@ class Dispatch(msgspec.Struct, frozen=True, kw_only=True):
     deadline_ms: int = 0
     purse: Purse | None = None
     """What may be used."""
+    after: int = 0
+    """The newest event known, when there may be no newer one; 0 when that does not matter."""
 
 
 class StartChild(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +41,8 @@ class StartChild(msgspec.Struct, frozen=True, kw_only=True):
     input: Mapping[str, Any]
     """The rendered `with`: the child's inputs."""
     deadline_ms: int = 0
+    after: int = 0
+    """The newest event known, when there may be no newer one; 0 when that does not matter."""
 
 
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,6 +147,8 @@ class End(msgspec.Struct, frozen=True, kw_only=True):
     output: Mapping[str, Any] | None = None
     error: Failure | None = None
     usage: UsageTotals = UsageTotals()
+    after: int = 0
+    """The newest event known, when there may be no newer one; 0 when that does not matter."""
 
 
 class Park(msgspec.Struct, frozen=True):

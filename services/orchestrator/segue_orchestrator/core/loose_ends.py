@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from segue_orchestrator.core.closing import closing_of
+from segue_orchestrator.core.closing import closing_of, has_work
 from segue_orchestrator.core.limits import over_budget
 from segue_orchestrator.core.plan import Plan, StepPlan, undo_token, undone_token
 from segue_orchestrator.core.state import SETTLED, RunState, has_open_items
@@ -77,6 +77,8 @@ def _not_begun(state: RunState, plan: Plan, ringing: set[str]) -> Iterator[Idle]
 def _undoing(state: RunState) -> Iterator[Idle]:
     """Yield the run itself when it should have ended, since nothing is being undone."""
     tasks = (undo_token(token) for token in state.undoable)
+    if has_work(state):
+        return
     if all(state.step(task).status in SETTLED | {"pending"} for task in tasks):
         yield Idle(RUN, "every step is settled, and the run has not ended")
 

@@ -42,6 +42,8 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     """What it says."""
     guard: str = ""
     """The group of subjects among which only one may exist; the subject itself when empty."""
+    after: int = 0
+    """The newest event of the group that may exist all the same; 0 for none."""
 
 
 class Content(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +87,14 @@ def fact_of(effect: Durable, state: RunState, value: Value) -> Fact:
         state: The run it was decided for.
         value: The effect's content, wrapped for travel.
     """
+    fact = _fact_of(effect, state, value)
+    if isinstance(effect, Dispatch | StartChild | End) and effect.after:
+        guard = subjects.run_all(state.namespace, state.run)
+        return msgspec.structs.replace(fact, guard=guard, after=effect.after)
+    return fact
+
+
+def _fact_of(effect: Durable, state: RunState, value: Value) -> Fact:
     prefix = state.prefix
     match effect:
         case Dispatch(step=step, token=token, attempt=attempt):

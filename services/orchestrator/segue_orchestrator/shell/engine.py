@@ -24,11 +24,13 @@ from segue_orchestrator.core.effects import (
     Decision,
     Dispatch,
     Durable,
+    End,
     HintCancel,
     Launch,
     Outward,
     Park,
     Release,
+    StartChild,
     StopChild,
     TellParent,
 )
@@ -226,6 +228,7 @@ class Engine:
             work.before.append(partial(ports.pools.ready, effect.step.pool, state.namespace))
         if isinstance(effect, BeginWait):
             work.before.append(partial(ports.waits.put, state, effect))
+        work.whole |= isinstance(effect, Dispatch | StartChild | End) and effect.after > 0
         value = ports.contents.at_hand(content_of(effect))
         if isinstance(value, Value):
             work.creations.append(self._creation(state, effect, value))
@@ -256,25 +259,35 @@ class Engine:
 
     async def _store_all(self, cache: Cache, works: Sequence[Work]) -> None:
         """Return once everything is known to be stored."""
-        simple = [work for work in works if not (work.before or work.slow or work.after)]
-        others = [work for work in works if work.before or work.slow or work.after]
+        storing: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        stored = False
+        for work in works:
+            work.begin(storing)
         try:
-            results = await asyncio.gather(
-                self._create_ready(simple),
-                *(self._store_work(work) for work in others),
-                return_exceptions=True,
-            )
+            await self._store_each(works)
+            stored = True
         finally:
+            storing.set_result(stored)
             for work in works:
+                work.end(storing)
                 self._ports.window.stored(work.live.state.namespace, work.room)
-        # All of them end before the first error is raised, or a repeated batch would race them.
-        for error in results:
-            if isinstance(error, BaseException):
-                raise error
         for work in works:
             state = work.live.state
             if state.ended is not None:
                 cache.drop((state.namespace, state.run))
+
+    async def _store_each(self, works: Sequence[Work]) -> None:
+        simple = [work for work in works if work.is_simple]
+        others = [work for work in works if not work.is_simple]
+        results = await asyncio.gather(
+            self._create_ready(simple),
+            *(self._store_work(work) for work in others),
+            return_exceptions=True,
+        )
+        # All of them end before the first error is raised, or a repeated batch would race them.
+        for error in results:
+            if isinstance(error, BaseException):
+                raise error
 
     async def _create_ready(self, works: Sequence[Work]) -> None:
         """Store what is ready of several runs at once; one by one if something is refused."""
@@ -288,6 +301,7 @@ class Engine:
         """Store all that was decided for one run; what never can be stored parks it."""
         state = work.live.state
         try:
+            await work.follow()
             for step in work.before:
                 await step()
             await self._ports.writer.create_all(work.creations)

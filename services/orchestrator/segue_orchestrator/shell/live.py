@@ -57,6 +57,8 @@ class Live:
     """Whether it was just read, so that it knows where the janitor has moved values to."""
     beats: Beats = field(default_factory=Beats)
     """The signs of life of its attempts."""
+    storing: set[asyncio.Future[bool]] = field(default_factory=set)
+    """What is being stored for it; each tells, once it is over, whether all of it was stored."""
 
 
 @dataclass(slots=True)

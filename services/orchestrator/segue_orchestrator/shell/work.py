@@ -1,5 +1,6 @@
 """Work: what is to be stored for one run, and what does the engine reach the world by?"""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from segue_orchestrator.shell.window import Window
 from segue_orchestrator.shell.writer import Writer
 from segue_shared.bus import Creation
 from segue_shared.dead import DeadLetters
+from segue_shared.errors import TransientError
 
 Step = Callable[[], Awaitable[Any]]
 
@@ -51,3 +53,32 @@ class Work:
     after: list[Step] = field(default_factory=list)
     room: Room = field(default_factory=Room)
     """What it dispatches to each pool."""
+    whole: bool = False
+    """Whether it is stored only once all that was decided before for its run is."""
+    earlier: frozenset[asyncio.Future[bool]] = frozenset()
+    """What was being stored for its run when its own turn came."""
+
+    @property
+    def is_simple(self) -> bool:
+        """Whether it takes no more than to store events that are ready."""
+        return not (self.before or self.slow or self.after or self.whole)
+
+    def begin(self, storing: asyncio.Future[bool]) -> None:
+        """Note that it is being stored."""
+        self.earlier = frozenset(self.live.storing)
+        self.live.storing.add(storing)
+
+    def end(self, storing: asyncio.Future[bool]) -> None:
+        """Note that this is over."""
+        self.live.storing.discard(storing)
+
+    async def follow(self) -> None:
+        """Return once all that was decided before is stored, if that matters.
+
+        Raises:
+            TransientError: Not all of it was, so that it will be decided anew.
+        """
+        if self.whole and self.earlier:
+            await asyncio.wait(self.earlier)
+            if not all(one.result() for one in self.earlier):
+                raise TransientError("what was decided before is not stored")
