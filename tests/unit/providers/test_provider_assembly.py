@@ -4,7 +4,8 @@ import pytest
 from msgspec import UNSET
 
 from segue_contracts.v1.chat import CallAttempt, ChatMessage, StreamOptions
-from segue_contracts.v1.deltas import Delta, PartDelta, PartEnd, PartStart
+from segue_contracts.v1.deltas import Delta, PartDelta, PartEnd, PartStart, UsageDelta
+from segue_contracts.v1.metering import Usage
 from segue_contracts.v1.parts import (
     Media,
     Opaque,
@@ -16,7 +17,7 @@ from segue_contracts.v1.parts import (
     Text,
     ToolCall,
 )
-from segue_providers.core.answer import AnswerEvent, Closed, Grew, Opened, Whole
+from segue_providers.core.answer import AnswerEvent, Closed, Grew, Metered, Opened, Whole
 from segue_providers.core.assembly import Assembly, MalformedAnswerError, deltas_of
 from segue_providers.core.attempts import all_failed
 from segue_providers.core.continuing import joined
@@ -114,6 +115,14 @@ def test_what_has_no_words_is_not_shown(part: Part) -> None:
 
     assert shown(event, ALL) == []
     assert assembled(event).message().parts == [part]
+
+
+def test_usage_is_shown_to_who_asked_for_it() -> None:
+    """Others see it at the end."""
+    event = Metered(usage=Usage(output_total=3))
+
+    assert shown(event, ALL) == [UsageDelta(request="", usage=Usage(output_total=3))]
+    assert shown(event, TEXT_ONLY) == []
 
 
 def test_nothing_new_is_shown_as_nothing() -> None:
