@@ -114,6 +114,7 @@ class Agents:
                 runtime.bus,
                 payloads=stores.payloads,
                 ids=runtime.ids,
+                source=SOURCE,
                 clock=runtime.clock,
                 timeout_s=settings.model_timeout_s,
                 silence_s=settings.model_silence_s,

@@ -47,6 +47,11 @@ def refusal_of(error: SegueError) -> Refused:
     return Refused(code=code, message=str(error), retryable=isinstance(error, TransientError))
 
 
+def invalid(message: str) -> Refused:
+    """Return the refusal of a request that cannot be; the message names the field and a way out."""
+    return Refused(code="invalid_request", message=message)
+
+
 def unexpected(what: str, instance: str) -> Refused:
     """Return the refusal for an error that nobody foresaw; its traceback stays in the log."""
     message = f"{what} failed unexpectedly; the log of {instance} says why"

@@ -33,17 +33,19 @@ class ModelCaller:
         bus: Where it is asked.
         payloads: Where conversations and answers are that are too large for a message.
         ids: New names, for events.
+        source: The producer that events name.
         clock: For deadlines and pauses.
         timeout_s: How long one call may take.
         silence_s: How long the providers may give no sign of life before another is asked.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the composition root hands in every part by name
         self,
         bus: EventBus,
         *,
         payloads: PayloadStore,
         ids: Ids,
+        source: str,
         clock: Clock,
         timeout_s: float,
         silence_s: float,
@@ -51,6 +53,7 @@ class ModelCaller:
         self._bus = bus
         self._payloads = payloads
         self._ids = ids
+        self._source = source
         self._clock = clock
         self._timeout_s = timeout_s
         self._silence_s = silence_s
@@ -112,7 +115,7 @@ class ModelCaller:
         event = make_event(
             CancelCall(request=request.id, reason="its step no longer wants it"),
             id=self._ids.unique(),
-            source="segue/agents",
+            source=self._source,
             subject=f"{request.run}/{request.step}",
             time=rfc3339(self._clock.now_ms()),
         )

@@ -7,7 +7,7 @@ from typing import Final
 import structlog
 from msgspec import structs
 
-from segue_contracts.v1.chat import CallAttempt, ChatRequest, ErrorClass
+from segue_contracts.v1.chat import CallAttempt, ChatRequest
 from segue_contracts.v1.deltas import Delta
 from segue_contracts.v1.metering import Cost, Usage
 from segue_providers.core.answer import Alive
@@ -170,24 +170,20 @@ class Attempt:
     def _late(self) -> ModelCallError:
         """Return which patience ended."""
         if self._loop.time() >= self._deadline:
-            return _timed_out("timeout_total", "the call's deadline passed")
+            return ModelCallError("timeout_total", "the call's deadline passed")
         if self._loop.time() >= self._own_deadline:
             seconds = self._timeouts.total_s
             return ModelCallError("timeout_first_token", f"no whole answer within {seconds:g} s")
         if self.assembly.spoken:
             seconds = self._timeouts.idle_s
-            return _timed_out("timeout_idle", f"nothing came for {seconds:g} s")
+            return ModelCallError("timeout_idle", f"nothing came for {seconds:g} s")
         seconds = self._timeouts.first_token_s
-        return _timed_out("timeout_first_token", f"no first word within {seconds:g} s")
+        return ModelCallError("timeout_first_token", f"no first word within {seconds:g} s")
 
 
 def _put_off(limit: asyncio.Timeout, when: float) -> None:
     if limit.when() != when:
         limit.reschedule(when)
-
-
-def _timed_out(error: ErrorClass, message: str) -> ModelCallError:
-    return ModelCallError(error, message)
 
 
 def _broken(error: Exception) -> ModelCallError:

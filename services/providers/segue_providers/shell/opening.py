@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from msgspec import UNSET, UnsetType, ValidationError, convert, structs
 
 from segue_contracts.payload import PayloadRef, Value
-from segue_contracts.reply import Refused
 from segue_contracts.v1.chat import ChatMessage, ChatRequest
 from segue_contracts.v1.parts import Media, Part, Source
 from segue_shared.errors import PayloadMissingError, RefusedError
+from segue_shared.refusals import invalid
 from segue_worker.ports import PayloadStore
 
 
@@ -21,7 +21,7 @@ async def opened(request: ChatRequest, payloads: PayloadStore) -> ChatRequest:
     """
     messages = [*await _conversation(request, payloads), *request.messages]
     if not messages:
-        raise RefusedError(_invalid("messages: at least one is needed"))
+        raise RefusedError(invalid("messages: at least one is needed"))
     whole = [await _with_media(message, payloads) for message in messages]
     return structs.replace(request, messages=whole, conversation=UNSET)
 
@@ -32,7 +32,7 @@ async def _conversation(request: ChatRequest, payloads: PayloadStore) -> Sequenc
     try:
         return convert(await payloads.unwrap(request.conversation), list[ChatMessage])
     except (PayloadMissingError, ValidationError) as error:
-        raise RefusedError(_invalid(f"conversation: {error}")) from error
+        raise RefusedError(invalid(f"conversation: {error}")) from error
 
 
 async def _with_media(message: ChatMessage, payloads: PayloadStore) -> ChatMessage:
@@ -56,11 +56,7 @@ async def _fetched(part: Media, payloads: PayloadStore) -> Media:
     try:
         found = await payloads.unwrap(Value(ref=PayloadRef(sha256=blob, size=0)))
     except PayloadMissingError as error:
-        raise RefusedError(_invalid(f"media: {error}")) from error
+        raise RefusedError(invalid(f"media: {error}")) from error
     if not isinstance(found, str):
-        raise RefusedError(_invalid(f"media: payload {blob} is no base64 text"))
+        raise RefusedError(invalid(f"media: payload {blob} is no base64 text"))
     return structs.replace(part, source=Source(data_b64=found))
-
-
-def _invalid(message: str) -> Refused:
-    return Refused(code="invalid_request", message=message)

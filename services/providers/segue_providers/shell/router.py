@@ -41,6 +41,7 @@ from segue_providers.shell.watching import relayed, sender_of, show_whole
 from segue_shared.clock import Clock
 from segue_shared.errors import RefusedError
 from segue_shared.ids import Ids
+from segue_shared.refusals import invalid
 from segue_shared.tracing import Tracer
 from segue_worker.ports import EventBus, PayloadStore
 
@@ -154,7 +155,7 @@ class Router:
         """
         whole = await opened(request, self._stores.payloads)
         async with self._configured.lease() as setup:
-            return self._decided(self._asked(whole, namespace, setup, None))
+            return self._decided(self._asked(whole, namespace, setup, None), expected_input(whole))
 
     async def _controlled(
         self, request: ChatRequest, namespace: str, setup: Setup, *, claimed: bool
@@ -242,7 +243,8 @@ class Router:
         async def lead(tell: Send) -> ChatResponse:
             response = await self._call(replace(asked, send=tell))
             ttl_s = request.cache.ttl_s or asked.setup.catalogue.configuration.cache_ttl_s
-            if response.provider not in _stand_ins(asked.setup):
+            if not asked.setup.catalogue.entries[response.provider].stand_in:
+                # A stand-in's answer is not kept in a model's place.
                 await cache.keep(key, response, ttl_s=ttl_s)
             return response
 
@@ -251,12 +253,12 @@ class Router:
 
     async def _call(self, asked: Asked) -> ChatResponse:
         request, setup = asked.request, asked.setup
-        decision = await self._routed(asked)
         bill = Bill(
             namespace=asked.namespace,
             deadline_ms=asked.deadline_ms,
             input_tokens=expected_input(request),
         )
+        decision = await self._routed(asked, bill.input_tokens)
         lines = Lines(
             setup,
             self._fleet,
@@ -281,7 +283,7 @@ class Router:
 
         return await call.run(seconds=self._left_s(asked), tell=tell)
 
-    async def _routed(self, asked: Asked) -> Decision:
+    async def _routed(self, asked: Asked, input_tokens: int) -> Decision:
         """Return how a request is routed, once somebody can serve it.
 
         When everybody rests, this waits for whoever may serve first, if the deadline allows.
@@ -290,7 +292,7 @@ class Router:
             RefusedError: Nobody can serve it in time.
         """
         while True:
-            decision = self._decided(asked)
+            decision = self._decided(asked, input_tokens)
             await self._telling.route(asked.request, decision, asked.namespace)
             if decision.targets:
                 return decision
@@ -299,32 +301,23 @@ class Router:
                 raise RefusedError(unanswerable(decision))
             await self._clock.sleep(max(wait_s, _LEAST_WAIT_S))
 
-    def _decided(self, asked: Asked) -> Decision:
+    def _decided(self, asked: Asked, input_tokens: int) -> Decision:
         moment = Moment(
             now_ms=self._clock.now_ms(),
             draw=self._draw(),
             namespace=asked.namespace,
-            input_tokens=expected_input(asked.request),
+            input_tokens=input_tokens,
         )
         try:
             return decide(asked.request, asked.setup.catalogue, self._fleet, moment)
         except InvalidRouteError as error:
-            raise RefusedError(_invalid(str(error))) from error
+            raise RefusedError(invalid(str(error))) from error
 
     def _deltas(self, asked: Asked) -> DeltaStream:
         return DeltaStream(asked.request.id, send=asked.send, clock=self._clock)
 
     def _left_s(self, asked: Asked) -> float:
         return max((asked.deadline_ms - self._clock.now_ms()) / 1000, 0)
-
-
-def _stand_ins(setup: Setup) -> set[str]:
-    """Return who calls no model; an answer of theirs is not kept in a model's place."""
-    return {entry.name for entry in setup.catalogue.entries.values() if entry.stand_in}
-
-
-def _invalid(message: str) -> Refused:
-    return Refused(code="invalid_request", message=message)
 
 
 def _given_up(reason: str) -> Refused:

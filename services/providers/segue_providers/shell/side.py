@@ -33,6 +33,7 @@ from segue_providers.shell.setup import Setup
 from segue_shared.clock import Clock
 from segue_shared.errors import RefusedError
 from segue_shared.ids import Ids
+from segue_shared.refusals import invalid
 
 MOST_TEXTS: Final = 2_048
 """Texts that are embedded at once at most."""
@@ -80,7 +81,7 @@ class Side:
             RefusedError: There is nothing to embed, or nobody could.
         """
         if not 0 < len(request.texts) <= MOST_TEXTS:
-            raise RefusedError(_invalid(f"texts: 1 to {MOST_TEXTS} are needed"))
+            raise RefusedError(invalid(f"texts: 1 to {MOST_TEXTS} are needed"))
         async with self._configured.lease() as setup:
             targets, failed = _embedders(request.model, setup), []
             for target in targets:
@@ -251,7 +252,3 @@ def _trial(provider: str, name: str) -> ChatRequest:
         output=OutputOptions(max_tokens=_CHECK_TOKENS),
         route=RouteOptions(order=[name], allow=[provider], max_attempts=1),
     )
-
-
-def _invalid(message: str) -> Refused:
-    return Refused(code="invalid_request", message=message)

@@ -144,7 +144,7 @@ class Telling:
             policy=decision.policy,
         )
         await self._tell(
-            body, "router", "route_decided", namespace=namespace, about=_about(request)
+            body, "router", "route_decided", namespace=namespace, about=about_of(request)
         )
 
     async def tried(
@@ -155,7 +155,7 @@ class Telling:
         body = ModelCalled(
             request=request.id, call=record, run=request.run, step=request.step, then=then
         )
-        about = _about(request)
+        about = about_of(request)
         await self._tell(body, "router", "model_called", namespace=namespace, about=about)
 
     async def breakers(self, fleet: Fleet) -> None:
@@ -209,5 +209,6 @@ class Telling:
             _log.info("telemetry_lost", what=event, reason=str(error))
 
 
-def _about(request: ChatRequest) -> str:
+def about_of(request: ChatRequest) -> str:
+    """Return what the events of a request are about: its run and step, else the request."""
     return "/".join(part for part in (request.run, request.step) if part) or request.id

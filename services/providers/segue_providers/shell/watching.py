@@ -6,7 +6,6 @@ from typing import Final
 from msgspec import structs
 
 from segue_contracts.envelope import encode
-from segue_contracts.reply import Refused
 from segue_contracts.v1 import subjects
 from segue_contracts.v1.chat import ChatRequest, ChatResponse
 from segue_contracts.v1.deltas import (
@@ -23,8 +22,9 @@ from segue_providers.core.answer import Whole
 from segue_providers.core.assembly import Assembly, deltas_of
 from segue_providers.shell.controls import Credit
 from segue_providers.shell.deltas import DeltaStream, Send
-from segue_providers.shell.telling import SOURCE
+from segue_providers.shell.telling import SOURCE, about_of
 from segue_shared.errors import RefusedError
+from segue_shared.refusals import invalid
 from segue_worker.ports import EventBus
 
 _FREE: Final = (AttemptReset, DeltaEnd, DeltaError, Heartbeat)
@@ -53,10 +53,10 @@ def sender_of(
     subject, own = _subject(request, namespace), request.stream.to
     if own and not subjects.is_call_deltas(own, namespace):
         # Whoever may ask must not have this service publish where it could not itself.
-        raise RefusedError(_invalid(f"stream.to: {own!r} is no subject of this namespace's calls"))
+        raise RefusedError(invalid(f"stream.to: {own!r} is no subject of this namespace's calls"))
     if not request.stream.on or not (subject or own):
         return None
-    about = "/".join(part for part in (request.run, request.step) if part) or request.id
+    about = about_of(request)
 
     async def send(delta: Delta) -> None:
         body = StepDelta(run=request.run, step=request.step, delta=delta)
@@ -103,8 +103,4 @@ def _subject(request: ChatRequest, namespace: str) -> str:
         step = subjects.step_token(subjects.StepId(request.step))
         return subjects.delta(namespace, request.run, step)
     except subjects.SubjectError as error:
-        raise RefusedError(_invalid(f"run, step: {error}")) from error
-
-
-def _invalid(message: str) -> Refused:
-    return Refused(code="invalid_request", message=message)
+        raise RefusedError(invalid(f"run, step: {error}")) from error
